@@ -1,0 +1,42 @@
+"""The HICRA advantage: a pure function of tensors.
+
+The paper defines (arXiv 2509.03646, the HICRA advantage): ``A'[i,t] = A[i,t] + alpha * |A[i,t]|`` if token t of response
+i is a planning token, else ``A[i,t]``. So a planning token's credit grows by alpha where the response did better than
+its group and its blame shrinks by alpha where it did worse.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+def shape_advantages(advantages: torch.Tensor, planning_mask: torch.Tensor, alpha: float) -> torch.Tensor:
+    """Add ``alpha * |A|`` to the advantages of planning tokens.
+
+    Args:
+        advantages: (B, T) float, or any shape; the base estimator's.
+        planning_mask: bool, of the same shape.
+        alpha: the paper's alpha, 0.2 in all its experiments.
+
+    Returns:
+        A new tensor of the same shape and dtype. Bit-equal to ``advantages`` wherever the mask is False, and
+        everywhere if alpha is 0.
+
+    Raises:
+        ValueError: if the shapes differ or the mask is not boolean.
+    """
+    import torch
+
+    if advantages.shape != planning_mask.shape:
+        raise ValueError(
+            f"advantages {tuple(advantages.shape)} and planning_mask {tuple(planning_mask.shape)} must have one shape: "
+            "the mask is made from the same responses, token for token"
+        )
+    if planning_mask.dtype != torch.bool:
+        raise ValueError(f"planning_mask must be a bool tensor, got {planning_mask.dtype}")
+    if alpha == 0:
+        return advantages.clone()
+    return torch.where(planning_mask, advantages + alpha * advantages.abs(), advantages)

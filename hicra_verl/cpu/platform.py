@@ -1,0 +1,150 @@
+"""A CPU platform for verl.
+
+verl picks its device through ``verl.plugin.platform``; the registry is public and made for out-of-tree platforms.
+This one maps verl's accelerator calls to what a CPU has: memory queries answer from the process and the machine,
+stream and cache calls do nothing, collectives go through gloo. Ray still hands out a *logical* GPU per worker
+(``ray_init.num_gpus`` in ``conf/machine/cpu.yaml``), because verl's placement groups ask for one.
+"""
+
+from __future__ import annotations
+
+import os
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+
+def is_cpu_only_torch() -> bool:
+    """True if this torch build cannot drive any accelerator that verl knows (CUDA, ROCm, NPU)."""
+    return torch.version.cuda is None and torch.version.hip is None and not hasattr(torch, "npu")
+
+
+def choose_cpu_platform() -> bool:
+    """Select the CPU platform for this process and its children if nothing else can run here.
+
+    Only environment variables that the user has not set are set. Returns whether the CPU platform is in force.
+    """
+    if is_cpu_only_torch():
+        os.environ.setdefault("VERL_PLATFORM", "cpu")
+    if os.environ.get("VERL_PLATFORM") != "cpu":
+        return False
+    # verl registers its FSDP engine for "cuda" and "npu"; nothing in it is CUDA-specific, so reuse it.
+    os.environ.setdefault("VERL_ENGINE_DEVICE", "cuda")
+    # vLLM reserves 4 GiB of key-value cache by default, half a laptop.
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+    # Its CPU worker would otherwise pin threads to the same cores as the trainer's.
+    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+    # torch.compile has no place in a debugging run and costs a minute per process.
+    os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
+    return True
+
+
+def _resident_bytes() -> int:
+    with open("/proc/self/statm") as f:
+        return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _mem_get_info(device: Any = None) -> tuple[int, int]:
+    page = os.sysconf("SC_PAGE_SIZE")
+    return os.sysconf("SC_AVPHYS_PAGES") * page, os.sysconf("SC_PHYS_PAGES") * page
+
+
+def _nothing(*args: Any, **kwargs: Any) -> None:
+    """Stands for a call that has no meaning on a CPU (cache, IPC and memory-limit control)."""
+
+
+def _device_module() -> types.ModuleType:
+    """``torch.cpu`` plus the memory and random-state calls that verl makes on ``torch.cuda``."""
+    module = types.ModuleType("hicra_verl.cpu.device")
+    for name in dir(torch.cpu):
+        if not name.startswith("_"):
+            setattr(module, name, getattr(torch.cpu, name))
+    for name in ("empty_cache", "ipc_collect", "set_per_process_memory_fraction", "reset_peak_memory_stats"):
+        setattr(module, name, _nothing)
+    for name in ("memory_allocated", "memory_reserved", "max_memory_allocated", "max_memory_reserved"):
+        setattr(module, name, lambda device=None: _resident_bytes())
+    vars(module).update(
+        mem_get_info=_mem_get_info,
+        get_device_name=lambda device=None: "cpu",
+        get_rng_state=lambda device=None: torch.get_rng_state(),
+        set_rng_state=lambda state, device=None: torch.set_rng_state(state),
+        manual_seed=torch.manual_seed,
+        manual_seed_all=torch.manual_seed,
+    )
+    return module
+
+
+def register_cpu_platform(platform_package: Any) -> None:
+    """Add ``"cpu"`` to verl's platform registry.
+
+    Args:
+        platform_package: the module ``verl.plugin.platform``.
+    """
+    device_module = _device_module()
+
+    class PlatformCPU(platform_package.PlatformBase):  # type: ignore[misc, name-defined]
+        """verl's device interface on a CPU."""
+
+        device_name = property(lambda self: "cpu")
+        vendor_name = property(lambda self: "cpu")
+        device_module = property(lambda self: device_module)
+
+        def is_available(self) -> bool:
+            return True
+
+        def is_platform_available(self, use_smi_check: bool = False) -> bool:
+            return False  # never auto-detected ahead of an accelerator; choose_cpu_platform() decides
+
+        def current_device(self) -> torch.device:
+            return torch.device("cpu")  # verl passes it to Tensor.to; an index would mean an accelerator
+
+        def device_count(self) -> int:
+            return 1
+
+        def set_device(self, device_index: int) -> None: ...
+
+        def synchronize(self, device_index: int | None = None) -> None: ...
+
+        def manual_seed(self, seed: int) -> None:
+            torch.manual_seed(seed)
+
+        def manual_seed_all(self, seed: int) -> None:
+            torch.manual_seed(seed)
+
+        def set_allocator_settings(self, settings: str) -> None: ...
+
+        def empty_cache(self) -> None: ...
+
+        def get_device_capability(self, device_index: int = 0) -> tuple[int | None, int | None]:
+            return None, None
+
+        def communication_backend_name(self) -> str:
+            return "gloo"
+
+        def visible_devices_envvar(self) -> str:
+            return "CUDA_VISIBLE_DEVICES"
+
+        @contextmanager
+        def nvtx_range(self, msg: str) -> Iterator[None]:
+            yield
+
+        def profiler_start(self) -> None: ...
+
+        def profiler_stop(self) -> None: ...
+
+        def ray_resource_name(self) -> str:
+            return "GPU"
+
+        def ray_noset_envvars(self) -> list[str]:
+            return ["RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"]
+
+        def is_ipc_supported(self) -> bool:
+            return False
+
+        def cudart(self) -> None:
+            return None
+
+    platform_package.PlatformRegistry.register("cpu")(PlatformCPU)

@@ -1,0 +1,5 @@
+"""Measurements on planning and execution tokens; pure functions of arrays."""
+
+from hicra_verl.metrics.entropy import entropy_nats
+
+__all__ = ["entropy_nats"]

@@ -1,0 +1,1 @@
+"""What happens at a training step: find the planning tokens, shape the advantages, measure."""
