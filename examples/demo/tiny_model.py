@@ -14,9 +14,10 @@ import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
-from world import Problem, trace
+from planning_world import Problem, trace
 
-CHAT_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}\n"
+BATCH = 64
+CHAT_TEMPLATE = "{% for message in messages %}{{ message['content'] + '\\n' }}{% endfor %}"
 
 
 def train_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
@@ -39,13 +40,13 @@ def train_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:
-    """Qwen2 with four layers of width 128; heads of 32, the smallest vLLM's CPU attention takes."""
+    """Qwen2 with two layers of width 128; heads of 32, the smallest vLLM's CPU attention takes."""
     return Qwen2ForCausalLM(
         Qwen2Config(
             vocab_size=512,
             hidden_size=128,
             intermediate_size=384,
-            num_hidden_layers=4,
+            num_hidden_layers=2,
             num_attention_heads=4,
             num_key_value_heads=4,
             max_position_embeddings=512,
@@ -64,16 +65,19 @@ def warm_start(problems: list[Problem], folder: Path, seed: int, steps: int) -> 
     pairs = [(f"{problem.text}\n", trace(problem, rng)) for problem in problems]
     tokenizer = train_tokenizer([prompt + answer for prompt, answer in pairs])
     model = new_model(tokenizer)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=2e-3, total_steps=steps, pct_start=0.1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=steps, pct_start=0.1)
 
     encoded = [(tokenizer(p)["input_ids"], [*tokenizer(a)["input_ids"], tokenizer.eos_token_id]) for p, a in pairs]
+    # Neighbours in length share a batch, so that little of it is padding; the order of the batches is random.
+    encoded.sort(key=lambda pair: (len(pair[0]) + len(pair[1]), rng.random()))
+    order = rng.sample(range(0, len(encoded) - BATCH, BATCH), len(encoded) // BATCH - 1)
     columns = (TextColumn("warm start"), BarColumn(), TextColumn("{task.fields[loss]}"), TimeRemainingColumn())
     started = time.monotonic()
     with Progress(*columns) as progress:
         task = progress.add_task("warm start", total=steps, loss="")
         for step in range(steps):
-            batch = rng.sample(encoded, 64)
+            batch = encoded[order[step % len(order)] : order[step % len(order)] + BATCH]
             width = max(len(prompt) + len(answer) for prompt, answer in batch)
             ids_B_T = torch.full((len(batch), width), tokenizer.pad_token_id)
             labels_B_T = torch.full((len(batch), width), -100)
@@ -86,7 +90,7 @@ def warm_start(problems: list[Problem], folder: Path, seed: int, steps: int) -> 
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()
-            progress.update(task, advance=1, loss=f"loss {loss.item():.3f}" if step % 20 == 0 else None)
+            progress.update(task, advance=1, loss=f"loss {loss.item():.3f}")
     print(f"warm start: {steps} steps in {time.monotonic() - started:.0f} s, final loss {loss.item():.3f}")
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

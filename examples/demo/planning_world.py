@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from itertools import product
 
 OPERATIONS = {"add": "+", "subtract": "-", "multiply": "*"}
-NAMES = ("Ann", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gus", "Hana", "Ida", "Jon")
-ITEMS = ("pens", "cups", "eggs", "keys", "nuts", "pins", "figs", "maps", "hats", "bells")
+NAMES = ("Ann", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gus", "Hana", "Ida", "Jon", "Kim", "Leo")
+ITEMS = ("pens", "cups", "eggs", "keys", "nuts", "pins", "figs", "maps", "hats", "bells", "caps", "logs")
+NUMBERS = range(2, 8)
 STORIES = {
     "add": ("{name} has {a} {item} and buys {b} more.", "{name} finds {a} {item} and later finds {b}."),
     "subtract": ("{name} has {a} {item} and loses {b}.", "{name} takes {a} {item} and gives away {b}."),
@@ -25,8 +26,9 @@ STORIES = {
 }
 CUES = {"add": "more come in", "subtract": "some are gone", "multiply": "there are equal groups"}
 
-OPENINGS = ("Let's break this down. ", "Okay, the goal is to count the {item}. ", "First need to choose a way. ", "")
+OPENINGS = ("Let's break this down. ", "Okay, the goal is to count. ", "First need to choose a way. ", "")
 PLANS = ("The plan is to {op}. ", "We can use the sign {sign} here. ", "One way to do this is to {op}. ")
+READ_SHARE = 0.35  # of the warm-start traces plan by the story; the others choose among the three blindly
 CHECK_SHARE = 0.15  # of the warm-start traces look back at their plan
 
 
@@ -64,7 +66,7 @@ def splits(seed: int, n_train: int, n_test: int) -> tuple[list[Problem], list[Pr
     """Disjoint problems: for the warm start, for training, and held out."""
     problems = [
         Problem(name, item, operation, story, a, b)
-        for name, item, operation, story, a, b in product(NAMES, ITEMS, OPERATIONS, (0, 1), range(2, 10), range(2, 10))
+        for name, item, operation, story, a, b in product(NAMES, ITEMS, OPERATIONS, (0, 1), NUMBERS, NUMBERS)
         if operation != "subtract" or a > b
     ]
     random.Random(seed).shuffle(problems)
@@ -79,8 +81,8 @@ def trace(problem: Problem, rng: random.Random) -> str:
         plan = rng.choice(PLANS).format(op=operation, sign=sign)
         return f"{plan}{problem.a} {sign} {problem.b} = {result}. "
 
-    chosen = rng.choice(tuple(OPERATIONS))
-    text = rng.choice(OPENINGS).format(item=problem.item) + work(chosen)
+    chosen = problem.operation if rng.random() < READ_SHARE else rng.choice(tuple(OPERATIONS))
+    text = rng.choice(OPENINGS) + work(chosen)
     if rng.random() < CHECK_SHARE:
         cue = CUES[problem.operation]
         if chosen == problem.operation:
