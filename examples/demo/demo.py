@@ -34,7 +34,7 @@ TINY = [
     "data.train_batch_size=16", "actor_rollout_ref.rollout.n=8", "actor_rollout_ref.actor.ppo_mini_batch_size=8",
     "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=64",
     "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=128", "actor_rollout_ref.rollout.max_num_seqs=128",
-    "actor_rollout_ref.actor.optim.lr=3e-4",
+    "actor_rollout_ref.actor.optim.lr=4e-4",
     "trainer.experiment_name=tiny",
 ]
 SMOLLM2 = [
@@ -90,14 +90,14 @@ def prepare_smollm2(folder: Path) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=("tiny", "smollm2"), default="tiny")
-    parser.add_argument("--steps", type=int, help="training steps (tiny: 20, smollm2: 3)")
+    parser.add_argument("--steps", type=int, help="training steps (tiny: 24, smollm2: 3)")
     parser.add_argument("--warm-start-steps", type=int, default=500, help="of the tiny model")
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder for everything made here")
     parser.add_argument("verl", nargs="*", help="further overrides for verl")
     args = parser.parse_args()
     folder = (args.out / args.model).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    steps = args.steps or {"tiny": 20, "smollm2": 3}[args.model]
+    steps = args.steps or {"tiny": 24, "smollm2": 3}[args.model]
 
     settings = prepare_tiny(folder, args.warm_start_steps) if args.model == "tiny" else prepare_smollm2(folder)
     overrides = [

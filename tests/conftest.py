@@ -1,0 +1,37 @@
+"""What the tests share: where the optional real material is, and how to reach it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "examples" / "demo"))
+
+# Real rollouts and tokenizers are not part of the project; `.ci/run` and `make material` fetch what is fetchable.
+DATA = Path(os.environ.get("HICRA_TEST_DATA", ROOT.parent / "shared" / "data"))
+TOKENIZERS = Path(os.environ.get("HICRA_TEST_TOKENIZERS", ROOT / "runs" / "tokenizers"))
+
+
+@pytest.fixture(scope="session")
+def math_responses() -> list[str]:
+    """The responses of 100 MATH problems x 8 samples."""
+    path = DATA / "rollouts" / "math_cot_100.jsonl"
+    if not path.exists():
+        pytest.skip(f"real rollouts absent: {path} (set HICRA_TEST_DATA to the folder that holds rollouts/)")
+    return [json.loads(line)["response"] for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def real_tokenizer(name: str) -> Any:
+    """A real tokenizer by short name; skips where its files are absent."""
+    from transformers import AutoTokenizer
+
+    folder = TOKENIZERS / name
+    if not (folder / "tokenizer.json").exists():
+        pytest.skip(f"tokenizer files absent: {folder} (`make material` fetches them)")
+    return AutoTokenizer.from_pretrained(folder)

@@ -1,0 +1,85 @@
+"""Real runs of verl's trainers on a CPU, with a tiny random model: what the end-to-end tests share."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import demo
+import planning_world
+import tiny_model
+import torch
+
+# fmt: off
+TINY = [
+    "data.max_prompt_length=48", "data.max_response_length=24", "actor_rollout_ref.rollout.max_model_len=72",
+    "data.train_batch_size=4", "actor_rollout_ref.rollout.n=4", "actor_rollout_ref.actor.ppo_mini_batch_size=4",
+    "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=16",
+    "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=16",
+    "actor_rollout_ref.actor.optim.lr=1e-3",
+    "reward.custom_reward_function.path=pkg://hicra_verl.reward",
+    "trainer.project_name=hicra_test", "trainer.experiment_name=e2e", "trainer.resume_mode=disable",
+    "trainer.val_before_train=False", "trainer.test_freq=-1", "trainer.save_freq=-1",
+]
+# fmt: on
+
+
+def make_model(folder: Path) -> Path:
+    """A tiny random Qwen2 and its tokenizer, with problems beside it; its outputs are noise with digits."""
+    import random
+
+    warm, train, held_out = planning_world.splits(0, n_train=64, n_test=8)
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = random.Random(0)
+    tokenizer = tiny_model.train_tokenizer([f"{p.text}\n{planning_world.trace(p, rng)}" for p in warm[:2000]])
+    torch.manual_seed(0)
+    tiny_model.new_model(tokenizer).save_pretrained(folder / "model")
+    tokenizer.save_pretrained(folder / "model")
+    for name, problems in (("train", train), ("test", held_out)):
+        demo.write_problems([(p.text, p.answer) for p in problems], folder / f"{name}.parquet", "planning_world")
+    return folder
+
+
+def overrides(world: Path, steps: int, *extra: str) -> list[str]:
+    """verl's settings for ``steps`` steps on the tiny model."""
+    machine = [] if any(word.startswith("+machine=") for word in extra) else ["+machine=cpu"]
+    return [
+        *machine,
+        *TINY,
+        f"actor_rollout_ref.model.path={world / 'model'}",
+        f"data.train_files={world / 'train.parquet'}",
+        f"data.val_files={world / 'test.parquet'}",
+        f"trainer.total_training_steps={steps}",
+        *extra,
+    ]
+
+
+def run(
+    command: list[str], out: Path, timeout_s: int = 600, environment: dict[str, str] | None = None
+) -> tuple[int, str, list[dict[str, Any]]]:
+    """Run a command; return its exit code, its output, and the metrics verl's file logger wrote."""
+    out.mkdir(parents=True, exist_ok=True)
+    metrics = out / "metrics.jsonl"
+    env = {**os.environ, "VERL_FILE_LOGGER_PATH": str(metrics), "PYTHON": sys.executable, **(environment or {})}
+    log = out / "log.txt"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, env=env, start_new_session=True)
+        try:
+            code = process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            code = -1
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    rows = [json.loads(line) for line in metrics.read_text().splitlines()] if metrics.exists() else []
+    return code, log.read_text(encoding="utf-8", errors="replace"), rows
+
+
+def train(world: Path, out: Path, steps: int, *extra: str, module: str = "verl.trainer.main_ppo", **how: Any) -> Any:
+    """Run a verl trainer on the tiny model; see ``run``."""
+    return run([sys.executable, "-m", module, *overrides(world, steps, *extra)], out, **how)
