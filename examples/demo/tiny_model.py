@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 
 import torch
+from planning_world import Problem, trace
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
-from planning_world import Problem, trace
 
 BATCH = 64
 CHAT_TEMPLATE = "{% for message in messages %}{{ message['content'] + '\\n' }}{% endfor %}"

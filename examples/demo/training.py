@@ -17,7 +17,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 STALL_S = 900  # no sign of life for this long means verl hangs (it does not always exit when a worker dies)
 
 
-def train(overrides: list[str], folder: Path, steps: int, environment: dict[str, str] | None = None) -> list[dict[str, Any]]:
+def train(
+    overrides: list[str], folder: Path, steps: int, environment: dict[str, str] | None = None
+) -> list[dict[str, Any]]:
     """Run ``python -m verl.trainer.main_ppo`` with these overrides and return what it logged, one dict a step.
 
     verl's own output goes to ``folder/verl.log``, its metrics to ``folder/metrics.jsonl``.

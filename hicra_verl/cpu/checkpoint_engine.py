@@ -64,9 +64,7 @@ class FileCheckpointEngine(CheckpointEngine):  # type: ignore[misc]
             torch.save(tensors, unfinished)
             os.replace(unfinished, self.folder / "weights.pt")
 
-    async def receive_weights(
-        self, global_steps: int | None = None
-    ) -> AsyncGenerator[tuple[str, torch.Tensor], None]:
+    async def receive_weights(self, global_steps: int | None = None) -> AsyncGenerator[tuple[str, torch.Tensor], None]:
         assert self.folder is not None
         file = self.folder / "weights.pt"
         started = time.monotonic()

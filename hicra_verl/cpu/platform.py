@@ -85,7 +85,7 @@ def register_cpu_platform(platform_package: Any) -> None:
     """
     device_module = _device_module()
 
-    class PlatformCPU(platform_package.PlatformBase):  # type: ignore[misc, name-defined]
+    class PlatformCPU(platform_package.PlatformBase):  # type: ignore[misc]
         """verl's device interface on a CPU."""
 
         device_name = property(lambda self: "cpu")

@@ -11,12 +11,12 @@ Everything else (compilation, the fast path, the reference in the tests) is buil
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 _STRAIGHT = {**dict.fromkeys("‘’‚‛", "'"), **dict.fromkeys("“”„‟", '"')}
 
 
-@lru_cache(maxsize=None)
+@cache
 def fold(char: str) -> str:
     """Return the character that stands for ``char`` in matching; always exactly one character.
 

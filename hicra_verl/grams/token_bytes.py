@@ -41,7 +41,9 @@ def token_bytes(tokenizer: Any) -> list[bytes | None]:
     kinds = _decoder_kinds(definition.get("decoder"))
     if "ByteLevel" in kinds:
         to_bytes = _byte_level_piece
-    elif "Metaspace" in kinds or "ByteFallback" in kinds or "▁" in json.dumps(definition["decoder"], ensure_ascii=False):
+    elif (
+        "Metaspace" in kinds or "ByteFallback" in kinds or "▁" in json.dumps(definition["decoder"], ensure_ascii=False)
+    ):
         to_bytes = _sentencepiece_piece
     else:
         raise UnsupportedTokenizerError(

@@ -1,0 +1,170 @@
+"""Speed, as ratios measured side by side in one run on one core: ``make bench``.
+
+Absolute times say little (machines differ, and this one may be busy); the ratios are the result.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parent.parent
+TOKENIZERS = Path(os.environ.get("HICRA_TEST_TOKENIZERS", ROOT / "runs" / "tokenizers"))
+DATA = Path(os.environ.get("HICRA_TEST_DATA", ROOT.parent / "shared" / "data"))
+RESPONSE_TOKENS = 16_384
+
+
+def timed(run: Callable[[], object], repeats: int) -> float:
+    """Median seconds of ``repeats`` runs, after one that warms up."""
+    run()
+    durations = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        run()
+        durations.append(time.perf_counter() - started)
+    return statistics.median(durations)
+
+
+def long_response(tokenizer: Any) -> list[int]:
+    """16K tokens of real reasoning: the saved responses, one after the other."""
+    path = DATA / "rollouts" / "math_cot_100.jsonl"
+    if not path.exists():
+        raise SystemExit(f"{path} is absent: set HICRA_TEST_DATA to the folder that holds rollouts/")
+    ids: list[int] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        ids += tokenizer(json.loads(line)["response"], add_special_tokens=False)["input_ids"]
+        if len(ids) >= RESPONSE_TOKENS:
+            return ids[:RESPONSE_TOKENS]
+    raise SystemExit("the saved responses hold too few tokens")
+
+
+def bench_matcher(table: Table) -> None:
+    from transformers import AutoTokenizer
+
+    from hicra_verl.grams import load_grams
+    from hicra_verl.grams.matcher import GramMatcher
+    from hicra_verl.grams.token_bytes import token_bytes
+
+    grams = load_grams("paper")
+    texts = sorted((gram.text for gram in grams), key=len, reverse=True)
+    bounded = [
+        (r"(?<!\w)" if re.match(r"\w", text) else "") + re.escape(text).replace(r"\ ", r"\s+")
+        + (r"(?!\w)" if re.search(r"\w$", text) else "")
+        for text in texts
+    ]  # fmt: skip
+    alternation = re.compile("|".join(bounded), re.IGNORECASE)
+    for name in ("qwen3", "llama3", "smollm2", "gemma3"):
+        if not (TOKENIZERS / name).exists():
+            table.add_row(name, "absent: `make material` fetches it", "", "", "")
+            continue
+        tokenizer = AutoTokenizer.from_pretrained(TOKENIZERS / name)
+        matcher = GramMatcher(grams, token_bytes(tokenizer))
+        ids = long_response(tokenizer)
+        batch = np.array([ids])
+        text = tokenizer.decode(ids)
+        match_s = timed(lambda: matcher.match(batch), 20)  # noqa: B023
+        decode_s = timed(lambda: tokenizer.decode(ids), 20)  # noqa: B023
+        regex_s = timed(lambda: sum(1 for _ in alternation.finditer(text)), 3)  # noqa: B023
+        table.add_row(
+            name, f"{len(ids) / match_s / 1e6:.1f} M", f"{match_s * 1e3:.1f} ms", f"{decode_s / match_s:.1f} x",
+            f"{regex_s / match_s:.0f} x",
+        )  # fmt: skip
+
+
+def bench_step() -> list[tuple[str, str]]:
+    """HICRA's time on 2,048 responses of 8,192 tokens, beside verl's plain GRPO advantage on the same batch."""
+    import verl.trainer.ppo.core_algos as core_algos
+    from transformers import AutoTokenizer
+
+    from hicra_verl.config import HicraConfig
+    from hicra_verl.grams import load_grams
+    from hicra_verl.grams.matcher import GramMatcher
+    from hicra_verl.grams.token_bytes import token_bytes
+    from hicra_verl.training.step import StepShaper
+
+    rows, columns = 2048, 8192
+    tokenizer = AutoTokenizer.from_pretrained(TOKENIZERS / "qwen3")
+    pool = np.array(long_response(tokenizer))
+    rng = np.random.default_rng(0)
+    starts = rng.integers(0, len(pool) - columns, rows)
+    responses = torch.from_numpy(np.stack([pool[start : start + columns] for start in starts]))
+    response_mask = torch.ones(rows, columns, dtype=torch.long)
+    rewards = torch.zeros(rows, columns)
+    rewards[:, -1] = torch.from_numpy(rng.integers(0, 2, rows).astype(np.float32))
+    index = np.repeat(np.arange(rows // 16), 16).astype(str)
+
+    grams = load_grams("paper")
+    shaper = StepShaper(HicraConfig(), grams, GramMatcher(grams, token_bytes(tokenizer)))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    grpo = core_algos.compute_grpo_outcome_advantage
+    advantages = grpo(rewards, response_mask, index)[0]
+    grpo_s = timed(lambda: grpo(rewards, response_mask, index), 3)
+    between = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    hicra_s = timed(lambda: shaper.shape(advantages, responses, response_mask), 3)
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return [
+        ("HICRA, 2,048 x 8,192 tokens", f"{hicra_s:.2f} s ({rows * columns / hicra_s / 1e6:.1f} M tokens/s)"),
+        ("verl's GRPO advantage, the same batch", f"{grpo_s:.2f} s"),
+        ("ratio HICRA / GRPO advantage", f"{hicra_s / grpo_s:.1f} x"),
+        ("memory added at peak by GRPO", f"{(between - before) / 1024:.0f} MiB"),
+        ("memory added at peak by HICRA", f"{(after - between) / 1024:.0f} MiB"),
+        ("step of which HICRA is 1%", f"{hicra_s * 100:.0f} s (any longer step: less)"),
+    ]
+
+
+def bench_import(repeats: int = 7) -> tuple[str, str]:
+    """What the plugin adds to `import verl`: medians of alternating fresh processes."""
+    times: dict[str, list[float]] = {"auto": [], "none": []}
+    code = "import time; t = time.perf_counter(); import verl; print(time.perf_counter() - t)"
+    for _ in range(repeats):
+        for policy, durations in times.items():
+            env = {**os.environ, "VERL_USE_EXTERNAL_PLUGINS": policy, "VERL_PLATFORM": ""}
+            out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+            durations.append(float(out.stdout.strip().splitlines()[-1]))
+    with_plugin, without = (statistics.median(times[policy]) for policy in ("auto", "none"))
+    return "added to `import verl` by the plugin", f"{(with_plugin - without) * 1e3:.0f} ms on {without:.1f} s"
+
+
+def bench_plugin_alone() -> tuple[str, str]:
+    """The plugin's own import, in a process that already holds verl: free of the noise of importing verl."""
+    code = (
+        "import verl, time; t = time.perf_counter(); import hicra_verl.plugin; print((time.perf_counter() - t) * 1e3)"
+    )
+    env = {**os.environ, "VERL_USE_EXTERNAL_PLUGINS": "none", "VERL_PLATFORM": ""}
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+    return "the plugin's own import, verl loaded", f"{float(out.stdout.strip().splitlines()[-1]):.0f} ms"
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    console = Console(width=110)
+    table = Table(title="matcher, 249 grams, one response of 16,384 tokens, one core", title_justify="left")
+    for column in ("tokenizer", "tokens/s", "time", "decode / match (goal 2)", "regex / match (goal 100)"):
+        table.add_column(column, justify="left" if column == "tokenizer" else "right")
+    bench_matcher(table)
+    console.print(table)
+    rest = Table(title="training step, one core", title_justify="left", show_header=False)
+    for row in (*bench_step(), bench_import(), bench_plugin_alone()):
+        rest.add_row(*row)
+    console.print(rest)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""Real trainings through verl's unmodified entry points, FSDP and vLLM, on a CPU."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+from reference_matcher import reference
+from transformers import AutoTokenizer
+
+import runs
+from hicra_verl.grams.token_bytes import token_bytes
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+HERE = Path(__file__).parent
+HICRA_METRICS = {
+    "hicra/planning_fraction",
+    "hicra/tokens_changed",
+    "hicra/semantic_entropy_nats",
+    "hicra/responses_without_planning_fraction",
+    "hicra/advantage_planning_base/mean",
+    "hicra/advantage_planning_shaped/mean",
+    "hicra/advantage_execution_base/mean",
+    "hicra/advantage_execution_shaped/mean",
+    "hicra/step_time_fraction",
+    "timing_s/hicra",
+}
+# A random model writes no phrases; these stand in any text.
+GRAMS = ["=", "*", ".", ",", "'", "the plan"]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = runs.make_model(tmp_path_factory.mktemp("world"))
+    grams = [{"text": text, "function": "other"} for text in GRAMS]
+    (folder / "grams.json").write_text(json.dumps({"schema_version": 1, "name": "signs", "grams": grams}))
+    (folder / "agents.yaml").write_text("- name: two_outputs\n  _target_: two_outputs.TwoOutputs\n")
+    return folder
+
+
+def hicra(world: Path, *more: str) -> list[str]:
+    return [
+        "algorithm.adv_estimator=hicra",
+        f"+algorithm.hicra.grams={world / 'grams.json'}",
+        f"reward.custom_reward_function.path={HERE / 'rewards.py'}",
+        *more,
+    ]
+
+
+def assert_reported(rows: list[dict[str, Any]], steps: int) -> None:
+    reported = [row["data"] for row in rows if "hicra/planning_fraction" in row["data"]]
+    assert len(reported) >= steps
+    for data in reported:
+        assert HICRA_METRICS <= set(data)
+        assert all(np.isfinite(data[name]) for name in HICRA_METRICS)
+    assert any(data["hicra/tokens_changed"] > 0 for data in reported)
+
+
+def test_the_actor_receives_the_shaped_advantage(world: Path, tmp_path: Path) -> None:
+    """The default trainer and vLLM; two outputs a session. The base is verl's; the change is alpha*|A| on the mask."""
+    probe = {
+        "VERL_USE_EXTERNAL_MODULES": "probe",
+        "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
+        "HICRA_PROBE_FOLDER": str(tmp_path),
+    }
+    extra = hicra(
+        world,
+        "+algorithm.hicra.alpha=0.3",
+        "actor_rollout_ref.rollout.agent.default_agent_loop=two_outputs",
+        f"actor_rollout_ref.rollout.agent.agent_loop_config_path={world / 'agents.yaml'}",
+        "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=32",
+        "actor_rollout_ref.actor.ppo_mini_batch_size=8",
+    )
+    code, log, rows = runs.train(world, tmp_path, 2, *extra, environment=probe)
+    assert code == 0, log[-3000:]
+    assert_reported(rows, 2)
+
+    base = [torch.load(path, weights_only=False) for path in sorted(tmp_path.glob("base_*.pt"))]
+    actor = [torch.load(path, weights_only=False) for path in sorted(tmp_path.glob("actor_*.pt"))]
+    assert len(base) == len(actor) == 2
+    tokenizer = AutoTokenizer.from_pretrained(world / "model")
+    table = token_bytes(tokenizer)
+    planning_tokens = 0
+    for computed, received in zip(base, actor, strict=True):
+        assert computed["estimator"] == "grpo"
+        assert torch.equal(computed["response_mask"], received["response_mask"])
+        mask = torch.tensor(
+            [
+                reference([table[i] for i in ids], [bool(m) for m in own], GRAMS)[0]
+                for ids, own in zip(received["responses"].tolist(), received["response_mask"].tolist(), strict=True)
+            ]
+        )
+        plain = computed["advantages"]
+        assert torch.equal(received["advantages"], torch.where(mask, plain + 0.3 * plain.abs(), plain))
+        planning_tokens += int((mask & (plain != 0)).sum())
+        # verl's own rule for several outputs: one advantage a session, that of its last output.
+        sessions: dict[str, set[float]] = {}
+        for key, row, own in zip(computed["keys"], plain, computed["response_mask"], strict=True):
+            sessions.setdefault(key.rsplit("_", 1)[0], set()).update(row[own.bool()].tolist())
+        assert len(computed["keys"]) == 2 * len(sessions)
+        assert all(len(values) == 1 for values in sessions.values())
+    assert planning_tokens > 0
+
+
+@pytest.mark.parametrize("what", ["the legacy trainer", "alpha 0 trains like grpo, bit for bit"])
+def test_legacy(world: Path, tmp_path: Path, what: str) -> None:
+    legacy = "trainer.use_v1=false"
+    if what == "the legacy trainer":
+        code, log, rows = runs.train(world, tmp_path, 2, *hicra(world, legacy))
+        assert code == 0, log[-3000:]
+        assert_reported(rows, 2)
+        return
+    reward = f"reward.custom_reward_function.path={HERE / 'rewards.py'}"
+    twins = {
+        "hicra": hicra(world, legacy, "+algorithm.hicra.alpha=0.0"),
+        "grpo": ["algorithm.adv_estimator=grpo", legacy, reward],
+    }
+    logged: dict[str, list[dict[str, float]]] = {}
+    for name, extra in twins.items():
+        code, log, rows = runs.train(world, tmp_path / name, 2, *extra)
+        assert code == 0, log[-3000:]
+        kept = (
+            "actor/pg_loss",
+            "actor/grad_norm",
+            "critic/score/mean",
+            "critic/advantages/max",
+            "response_length/mean",
+        )
+        logged[name] = [{key: row["data"][key] for key in kept} for row in rows]
+    assert logged["hicra"] == logged["grpo"]
+    assert all(step["actor/grad_norm"] > 0 for step in logged["grpo"])
+
+
+def test_recipe_runs_on_a_cpu(world: Path, tmp_path: Path) -> None:
+    """The full-scale script, word for word, with overrides that fit a laptop."""
+    environment = {
+        "MODEL_PATH": str(world / "model"),
+        "TRAIN_FILE": str(world / "train.parquet"),
+        "TEST_FILE": str(world / "test.parquet"),
+        "NNODES": "1",
+        "GPUS_PER_NODE": "1",
+        "MAX_PROMPT_LENGTH": "48",
+        "MAX_RESPONSE_LENGTH": "24",
+        "OUTPUT_DIR": str(tmp_path / "checkpoints"),
+        "LOGGER": '["console","file"]',
+    }
+    small = [
+        "+machine=cpu",
+        "data.train_batch_size=4",
+        "actor_rollout_ref.rollout.n=4",
+        "actor_rollout_ref.actor.ppo_mini_batch_size=4",
+        "actor_rollout_ref.rollout.max_model_len=72",
+        "actor_rollout_ref.model.use_remove_padding=False",
+        "actor_rollout_ref.model.enable_gradient_checkpointing=False",
+        "actor_rollout_ref.actor.fsdp_config.param_offload=False",
+        "actor_rollout_ref.actor.fsdp_config.optimizer_offload=False",
+        "actor_rollout_ref.rollout.val_kwargs.n=1",
+        "trainer.total_training_steps=2",
+        "trainer.val_before_train=False",
+        "trainer.test_freq=-1",
+        "trainer.save_freq=-1",
+    ]
+    script = str(ROOT / "recipes" / "qwen25_7b_hicra.sh")
+    code, log, rows = runs.run(["bash", script, *small], tmp_path, environment=environment)
+    assert code == 0, log[-3000:]
+    assert sum("hicra/planning_fraction" in row["data"] for row in rows) == 2
+    assert "'alpha': 0.2" in log
+
+
+DISAGGREGATED = ["+machine=cpu_disaggregated"]
+SEPARATE = [
+    *DISAGGREGATED,
+    "actor_rollout_ref.hybrid_engine=False",
+    "rollout.nnodes=1",
+    "rollout.n_gpus_per_node=1",
+]
+TRAINERS = {
+    "colocate_async": ("verl.trainer.main_ppo", ["trainer.v1.trainer_mode=colocate_async"]),
+    "separate_async": (
+        "verl.trainer.main_ppo",
+        [*DISAGGREGATED, "trainer.v1.trainer_mode=separate_async", "trainer.v1.separate_async.parameter_sync_step=1"],
+    ),
+    "one_step_off_policy": (
+        "verl.experimental.one_step_off_policy.main_ppo",
+        # Its configuration looks for verl's own in the working directory.
+        [*SEPARATE, "hydra.searchpath=[pkg://verl.trainer.config]", "critic.strategy=fsdp2"],
+    ),
+    "fully_async_policy": (
+        "verl.experimental.fully_async_policy.fully_async_main",
+        [
+            *SEPARATE,
+            "rollout.total_rollout_steps=16",
+            "async_training.trigger_parameter_sync_step=1",
+            "data.train_batch_size=0",
+            "data.gen_batch_size=1",
+        ],
+    ),
+}
+
+
+@pytest.mark.trainers
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_trainer(trainer: str, world: Path, tmp_path: Path) -> None:
+    module, extra = TRAINERS[trainer]
+    code, log, rows = runs.train(world, tmp_path, 2, *hicra(world, *extra), module=module)
+    assert code == 0, log[-3000:]
+    assert_reported(rows, 2)

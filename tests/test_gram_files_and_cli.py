@@ -1,0 +1,174 @@
+"""Gram-set files, `hicra tag` and `hicra doctor`: what they do, and what they say about bad input."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny_model
+
+from hicra_verl.grams import FUNCTIONS, GramSetError, load_grams
+from hicra_verl.grams.gramset import parse_grams
+
+
+def file_with(*grams: str, head: str = '"schema_version": 1, "name": "t"') -> bytes:
+    return ("{" + head + ',\n"grams": [\n' + ",\n".join(grams) + "\n]}").encode()
+
+
+GOOD = '{"text": "but wait", "function": "backtracing"}'
+
+
+def test_the_papers_set() -> None:
+    grams = load_grams("paper")
+    assert len(grams) == 249
+    assert {gram.function for gram in grams} == set(FUNCTIONS)
+    assert [len([g for g in grams if len(g.text.split()) == n]) for n in range(1, 7)] == [19, 45, 76, 85, 18, 6]
+    assert "ours" in dict(grams.provenance)["functions"]
+
+
+def test_hash_follows_texts_and_labels() -> None:
+    one = parse_grams(file_with(GOOD), "x")
+    assert one.sha256 == parse_grams(file_with(GOOD, head='"schema_version": 1, "name": "other"'), "x").sha256
+    assert one.sha256 != parse_grams(file_with(GOOD.replace("backtracing", "other")), "x").sha256
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"  \n", "x.json: the file is empty"),
+        (b'{"a": \n}', "x.json, line 2, column 1: not valid JSON"),
+        (b'{"name": "\xff"}', "x.json, line 1: byte 0xff is not valid UTF-8"),
+        (b"[]", "x.json: expected a JSON object"),
+        (file_with(GOOD, head='"schema_version": 2, "name": "t"'), "schema_version is 2.*upgrade hicra-verl"),
+        (file_with(GOOD, head='"name": "t"'), "schema_version is None.*set it to 1"),
+        (
+            file_with(GOOD, head='"schema_version": 1, "name": "t", "nmae": 1'),
+            "unknown key 'nmae'; did you mean 'name'",
+        ),
+        (file_with(GOOD, head='"schema_version": 1'), "the key 'name' is missing"),
+        (file_with(), "'grams' must be a list of at least one gram"),
+        (file_with(GOOD, '{"text": "But  Wait", "function": "other"}'), "line 4, field 'text'.*already on line 3"),
+        (file_with(GOOD, '{"text": " ", "function": "other"}'), "line 4, field 'text': the gram is empty"),
+        (file_with('{"text": "so ", "function": "other"}'), "line 3, field 'text'.*white space"),
+        (file_with('{"text": "a\\ufffd", "function": "other"}'), "line 3, field 'text'.*can never match"),
+        (file_with('{"text": "so", "function": "deducton"}'), "line 3, field 'function'.*did you mean 'deduction'"),
+        (file_with('{"text": "so", "label": "other"}'), "line 3: unknown key 'label'"),
+        (file_with('{"text": "so"}'), "line 3: the key 'function' is missing"),
+        (file_with('"so"'), "line 3: expected an object"),
+    ],
+)
+def test_bad_gram_files(data: bytes, message: str) -> None:
+    with pytest.raises(GramSetError, match=message):
+        parse_grams(data, "x.json")
+
+
+def test_missing_gram_set(tmp_path: Path) -> None:
+    with pytest.raises(GramSetError, match="no such gram set or file; did you mean 'paper'"):
+        load_grams("papr")
+    with pytest.raises(GramSetError, match=r"gone.json: no such gram set or file"):
+        load_grams(tmp_path / "gone.json")
+
+
+# --- the command line ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tokenizer")
+    tiny_model.train_tokenizer(["But wait, let's try. The plan is to add.", "x y z"]).save_pretrained(folder)
+    return folder
+
+
+def hicra(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "hicra_verl.cli", *map(str, words)],
+        capture_output=True,
+        text=True,
+        env={**__import__("os").environ, "COLUMNS": "200"},
+    )
+
+
+def test_tag(tokenizer: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "in.jsonl"
+    rows.write_text(
+        json.dumps({"uid": "a", "response": "But wait, x <b>y</b>"}) + "\n\n" + json.dumps({"token_ids": []}) + "\n"
+    )
+    out, page = tmp_path / "out.jsonl", tmp_path / "page.html"
+    result = hicra("tag", "--tokenizer", tokenizer, rows, "-o", out, "--html", page)
+    assert result.returncode == 0, result.stderr
+    assert "planning fraction" in result.stdout
+    assert "but wait" in result.stdout
+    first, second = (json.loads(line) for line in out.read_text().splitlines())
+    assert first["uid"] == "a"
+    assert first["grams"][0][0] == "but wait"
+    _, start, end = first["grams"][0]
+    assert first["planning_mask"] == [int(start <= i < end) for i in range(len(first["token_ids"]))]
+    assert second["planning_mask"] == []
+    html = page.read_text(encoding="utf-8")
+    assert '<mark class="backtracing" title="but wait">But wait</mark>' in html
+    assert "&lt;b&gt;" in html
+    assert not any(word in html for word in ("<script", "http:", "https:"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"response": "x"}\n{"response": "y', "in.jsonl, line 2, column 14: not valid JSON.*was the file cut off"),
+        (b'{"response": "x"}\n{"response": "\xff"}\n', "in.jsonl, line 2: byte 0xff at position 14 is not valid UTF-8"),
+        (b'{"text": "x"}\n', "in.jsonl, line 1: expected the field 'response'.*the row has 'text'"),
+        (b'{"token_ids": [1.5]}\n', "in.jsonl, line 1, field 'token_ids': expected a list of integers"),
+        (b"[1]\n", "in.jsonl, line 1: expected a JSON object, got list"),
+        (b"\n", "in.jsonl: the file holds no rows"),
+    ],
+)
+def test_tag_bad_rows(tokenizer: Path, tmp_path: Path, content: bytes, message: str) -> None:
+    import re
+
+    rows, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    rows.write_bytes(content)
+    out.write_text("an earlier result")
+    result = hicra("tag", "--tokenizer", tokenizer, rows, "-o", out)
+    assert result.returncode == 2
+    assert re.search(message, result.stderr), result.stderr
+    assert "Traceback" not in result.stderr
+    assert out.read_text() == "an earlier result"
+
+
+def test_tag_missing_files(tokenizer: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "in.jsonl"
+    rows.write_text('{"response": "x"}\n')
+    for words, message in (
+        (("--tokenizer", tokenizer, tmp_path / "gone.jsonl"), "gone.jsonl: no such file"),
+        (("--tokenizer", tmp_path / "gone", rows), "cannot be loaded"),
+        (("--tokenizer", tokenizer, "--grams", "papers", rows), "did you mean 'paper'"),
+    ):
+        result = hicra("tag", *words)
+        assert result.returncode == 2
+        assert message in result.stderr
+        assert "Traceback" not in result.stderr
+
+
+def test_doctor_as_json() -> None:
+    result = hicra("doctor", "--json")
+    report = json.loads(result.stdout)
+    failing = [check for check in report["checks"] if not check["ok"]]
+    assert report["ok"], failing
+    assert result.returncode == 0
+    found = {f"{check['group']}: {check['name']}": check["found"] for check in report["checks"]}
+    assert found["plugin: fresh Ray worker"] == "registered"
+    assert sum(name.startswith("seams") and state == "in place" for name, state in found.items()) == 5
+    assert found["grams: paper"].startswith("249 grams")
+
+
+def test_doctor_says_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VERL_USE_EXTERNAL_PLUGINS", "none")
+    monkeypatch.delenv("VERL_PLATFORM", raising=False)  # this process chose the CPU; a fresh one has not
+    result = hicra("doctor", "--json", "--no-ray")
+    report = json.loads(result.stdout)
+    assert result.returncode == 1
+    assert not report["ok"]
+    assert any("VERL_USE_EXTERNAL_PLUGINS=none" in check["remedy"] for check in report["checks"])
+    assert "no such gram set" in hicra("doctor", "--no-ray", "--grams", "nothing").stdout

@@ -1,0 +1,190 @@
+"""The contract with verl: the seams are where we think, and the base advantage is verl's, bit for bit."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import types
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import verl.trainer.ppo.v1.trainer_base  # noqa: F401  (imports every module that holds a seam)
+from omegaconf import OmegaConf
+from verl import DataProto
+from verl.trainer.ppo import core_algos, ray_trainer
+from verl.trainer.ppo import utils as ppo_utils
+
+from hicra_verl import verl_seam
+from hicra_verl.config import HicraConfig, HicraConfigError
+from hicra_verl.grams import Gram, GramSet
+from hicra_verl.grams.matcher import GramMatcher
+from hicra_verl.training.step import StepShaper
+
+GRAMS = GramSet("test", (Gram("so", "other", ""), Gram("but wait", "other", "")))
+TABLE = [b" so", b" but", b" wait", b" x", b" y", None]
+BASES = [
+    "grpo",
+    "rloo",
+    "reinforce_plus_plus",
+    "gdpo",
+    "gae",
+    "grpo_passk",
+    "opo",
+    "gpg",
+    "reinforce_plus_plus_baseline",
+]
+
+
+@pytest.mark.parametrize("seam", verl_seam.SEAMS, ids=lambda seam: seam.name)
+def test_seam_is_where_we_think(seam: verl_seam.Seam) -> None:
+    verl_seam.find(seam, sys.modules[seam.module])
+    assert seam is verl_seam.REGISTRY or verl_seam.is_wrapped(seam)
+    assert verl_seam.problems == {}
+
+
+def test_a_moved_seam_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = types.ModuleType("verl.moved")
+    seam = verl_seam.Seam("verl.moved", "need_critic", ("config",), "")
+    monkeypatch.setattr(verl_seam, "problems", {})
+    verl_seam._wrap(seam, verl_seam._wrap_need_critic, moved)
+    assert verl_seam.problems == {"need_critic": "verl.moved.need_critic does not exist"}
+    moved.need_critic = lambda settings: True
+    verl_seam._wrap(seam, verl_seam._wrap_need_critic, moved)
+    assert "takes ('settings',), expected to begin with ('config',)" in verl_seam.problems["need_critic"]
+    with pytest.raises(RuntimeError, match="this verl differs.*hicra doctor"):
+        ppo_utils.need_critic(OmegaConf.create({"algorithm": {"adv_estimator": "hicra"}, "critic": {"enable": None}}))
+
+
+def algorithm(base: str, **more: Any) -> Any:
+    settings = {"adv_estimator": "hicra", "gamma": 1.0, "lam": 1.0, "use_pf_ppo": False, "hicra": {"base": base}}
+    return OmegaConf.create({**settings, "gdpo_reward_keys": ["score"], **more})
+
+
+def batch(seed: int = 0) -> DataProto:
+    """4 prompts x 4 responses of 12 tokens, some shorter, with tool tokens masked out in the middle."""
+    rng = np.random.default_rng(seed)
+    responses = torch.from_numpy(rng.integers(0, len(TABLE), (16, 12)))
+    response_mask = torch.ones(16, 12, dtype=torch.long)
+    for row, length in enumerate(rng.integers(3, 13, 16)):
+        response_mask[row, length:] = 0
+    attention_mask = torch.cat([torch.ones(16, 2, dtype=torch.long), response_mask], dim=1)
+    response_mask[::3, 1] = 0
+    score = rng.random(16).astype(np.float32)
+    rewards = torch.zeros(16, 12)
+    rewards[torch.arange(16), attention_mask[:, 2:].sum(1) - 1] = torch.from_numpy(score)
+    tensors = {
+        "prompts": torch.zeros(16, 2, dtype=torch.long),
+        "attention_mask": attention_mask,
+        "responses": responses,
+        "response_mask": response_mask,
+        "token_level_rewards": rewards,
+        "values": torch.from_numpy(rng.random((16, 12)).astype(np.float32)),
+    }
+    uid = np.repeat([f"prompt {i}" for i in range(4)], 4).astype(object)
+    return DataProto.from_dict(tensors, non_tensors={"uid": uid, "score": score.astype(object)})
+
+
+def compute(monkeypatch: pytest.MonkeyPatch, base: str, alpha: float, norm: bool = True, table: Any = None) -> Any:
+    """(base advantages, HICRA's advantages, the planning mask)."""
+    shaper = StepShaper(HicraConfig(alpha=alpha, base=base), GRAMS, GramMatcher(GRAMS, table or TABLE))
+    monkeypatch.setattr(verl_seam, "_shaper", shaper)
+    plain = ray_trainer.compute_advantage(batch(), base, norm_adv_by_std_in_grpo=norm, config=algorithm(base))
+    ours = ray_trainer.compute_advantage(batch(), "hicra", norm_adv_by_std_in_grpo=norm, config=algorithm(base))
+    mask = shaper.matcher.match(batch().batch["responses"].numpy(), batch().batch["response_mask"].numpy())
+    assert torch.equal(plain.batch["returns"], ours.batch["returns"])
+    return plain.batch["advantages"], ours.batch["advantages"], torch.from_numpy(mask.planning_mask)
+
+
+@pytest.mark.parametrize("norm", [True, False])
+@pytest.mark.parametrize("base", BASES)
+def test_alpha_zero_and_no_planning_token_are_the_base(monkeypatch: pytest.MonkeyPatch, base: str, norm: bool) -> None:
+    plain, ours, mask = compute(monkeypatch, base, 0.0, norm)
+    assert mask.any()
+    assert torch.equal(plain, ours)
+    plain, ours, mask = compute(monkeypatch, base, 0.2, norm, table=[b" x"] * len(TABLE))
+    assert not mask.any()
+    assert torch.equal(plain, ours)
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_shaped_exactly_where_the_mask_is(monkeypatch: pytest.MonkeyPatch, base: str) -> None:
+    plain, ours, mask = compute(monkeypatch, base, 0.2)
+    assert torch.equal(ours, torch.where(mask, plain + 0.2 * plain.abs(), plain))
+    assert not torch.equal(ours, plain)
+
+
+def test_the_base_sees_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """gae needs a critic, and verl asks by name."""
+    config = OmegaConf.create({"algorithm": algorithm("gae"), "critic": {"enable": None}})
+    assert ppo_utils.need_critic(config) is True
+    assert config.algorithm.adv_estimator == "hicra"
+    assert ppo_utils.need_critic(OmegaConf.merge(config, {"algorithm": {"hicra": {"base": "grpo"}}})) is False
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"base": "grop"}, "algorithm.hicra.base='grop': did you mean 'grpo'"),
+        ({"base": "remax"}, "greedy baseline"),
+        ({"alhpa": 0.1}, "did you mean 'alpha'"),
+        ({"alpha": -1}, "0 <= alpha < 1"),
+    ],
+)
+def test_wrong_settings_stop_before_any_model_loads(settings: dict[str, Any], message: str) -> None:
+    config = OmegaConf.create({"algorithm": {"adv_estimator": "hicra", "hicra": settings}, "critic": {"enable": None}})
+    with pytest.raises(HicraConfigError, match=message):
+        ppo_utils.need_critic(config)
+
+
+def test_missing_gram_set_stops_before_any_model_loads() -> None:
+    config = OmegaConf.create(
+        {"algorithm": {"adv_estimator": "hicra", "hicra": {"grams": "papr"}}, "critic": {"enable": None}}
+    )
+    with pytest.raises(ValueError, match="did you mean 'paper'"):
+        ppo_utils.need_critic(config)
+
+
+def test_the_registered_estimator_never_falls_back() -> None:
+    estimator = core_algos.get_adv_estimator_fn("hicra")
+    with pytest.raises(RuntimeError, match="without a planning mask.*never falls back"):
+        estimator(token_level_rewards=torch.zeros(1, 1), response_mask=torch.ones(1, 1), config=None)
+
+
+def test_an_unprepared_process_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verl_seam, "_shaper", None)
+    with pytest.raises(RuntimeError, match="not prepared in the process"):
+        ray_trainer.compute_advantage(batch(), "hicra", config=algorithm("grpo"))
+
+
+def test_a_wrong_key_stops_the_real_command() -> None:
+    """Through Hydra and verl's own entry point, without any model."""
+    command = [sys.executable, "-m", "verl.trainer.main_ppo", "algorithm.adv_estimator=hicra", "+machine=cpu"]
+    batches = "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=1"
+    result = subprocess.run([*command, batches, "+algorithm.hicra.alhpa=0.3"], capture_output=True, text=True)
+    assert result.returncode != 0
+    assert "did you mean 'alpha'" in result.stderr
+    assert "Started a local Ray instance" not in result.stderr
+
+
+def test_hydra_group_makes_settings_overridable_without_plus() -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "verl.trainer.main_ppo",
+        "+hicra=default",
+        "algorithm.hicra.alpha=0.3",
+        "--cfg",
+        "job",
+    ]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert re.search(r"hicra:\n\s+alpha: 0.3\n\s+base: grpo\n\s+grams: paper", result.stdout), result.stderr
+
+
+def test_functions_of_verl_still_pickle_by_reference() -> None:
+    from ray import cloudpickle
+
+    assert cloudpickle.loads(cloudpickle.dumps(ppo_utils.need_critic)) is ppo_utils.need_critic
+    assert len(cloudpickle.dumps(ray_trainer.compute_advantage)) < 200
