@@ -115,7 +115,11 @@ def main() -> None:
     summary.show(rows, f"HICRA in verl on a CPU: {args.model}, {steps} steps", folder / "training.png")
     differences = summary.series(rows, "training/rollout_probs_diff_max")[1]
     print(f"largest difference between a token's probability in vLLM and in the trainer: {max(differences):.1e}")
-    print(f"read the rollouts with colours: hicra tag --tokenizer {folder / 'model'} --html trace.html ROLLOUTS.jsonl")
+    last = max((folder / "rollouts").glob("*.jsonl"), key=lambda path: int(path.stem))
+    print(
+        "read the last step's rollouts with their planning tokens coloured:\n"
+        f"  hicra tag --tokenizer {folder / 'model'} --field output --html {folder / 'traces.html'} {last}"
+    )
 
 
 if __name__ == "__main__":

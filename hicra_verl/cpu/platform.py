@@ -18,8 +18,9 @@ import torch
 
 
 def is_cpu_only_torch() -> bool:
-    """True if this torch build cannot drive any accelerator that verl knows (CUDA, ROCm, NPU)."""
-    return torch.version.cuda is None and torch.version.hip is None and not hasattr(torch, "npu")
+    """True if this torch build cannot drive any accelerator that verl knows of (CUDA, ROCm, NPU, XPU)."""
+    built_for = (torch.version.cuda, torch.version.hip, torch.version.xpu)
+    return built_for == (None, None, None) and not hasattr(torch, "npu")
 
 
 def choose_cpu_platform() -> bool:
