@@ -16,6 +16,7 @@ import functools
 import inspect
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -231,6 +232,9 @@ def _base_in_place(algorithm: Any, base: str) -> Iterator[None]:
 def _wrap_need_critic(original: Callable[..., Any]) -> Callable[..., Any]:
     def need_critic(config: Any) -> bool:
         if config.algorithm.adv_estimator != ESTIMATOR:
+            if config.algorithm.get("hicra") is not None:
+                estimator = config.algorithm.adv_estimator
+                warnings.warn(f"algorithm.hicra is set, but adv_estimator={estimator}: HICRA is off", stacklevel=2)
             return bool(original(config))
         if problems:
             raise RuntimeError(

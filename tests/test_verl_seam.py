@@ -124,6 +124,14 @@ def test_the_base_sees_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ppo_utils.need_critic(OmegaConf.merge(config, {"algorithm": {"hicra": {"base": "grpo"}}})) is False
 
 
+def test_settings_without_the_estimator_are_pointed_out() -> None:
+    config = OmegaConf.create(
+        {"algorithm": {**algorithm("grpo"), "adv_estimator": "rloo"}, "critic": {"enable": False}}
+    )
+    with pytest.warns(UserWarning, match="adv_estimator=rloo: HICRA is off"):
+        assert ppo_utils.need_critic(config) is False
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
