@@ -79,7 +79,6 @@ def test_the_actor_receives_the_shaped_advantage(world: Path, tmp_path: Path) ->
         world,
         "+algorithm.hicra.alpha=0.3",
         *agent_loop(world, "two_outputs"),
-        "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=32",
     )
     code, log, rows = runs.train(world, tmp_path, 2, *extra, environment=probe)
     assert code == 0, log[-3000:]
