@@ -28,6 +28,9 @@ $(STAMP): requirements-cpu.txt pyproject.toml
 	$(if $(TORCH_INDEX),$(BIN)/pip install --quiet --no-deps torch==2.13.0 --index-url $(TORCH_INDEX))
 	$(BIN)/pip install --quiet --no-deps --no-compile -r requirements-cpu.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	# pip compiles on one core and some machines keep no bytecode; every process of a run would compile all over again.
+	# Packages ship a few files that are not meant to compile; their failure is of no consequence.
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	touch $@
 
 demo: $(STAMP)  ## train on this machine; MODEL=tiny or smollm2

@@ -49,7 +49,7 @@ def train(
     with log_file.open("wb") as log, Progress(*columns, console=console) as progress:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=env, start_new_session=True)
         task = progress.add_task("training", total=steps, state="starting Ray, FSDP and vLLM (a minute or two)")
-        last_sign, last_size = time.monotonic(), 0
+        last_sign, last_size, shown = time.monotonic(), 0, 0
         try:
             while process.poll() is None:
                 time.sleep(1)
@@ -58,6 +58,9 @@ def train(
                     left = (steps - len(done)) * _median_step_s(done)
                     score = done[-1]["data"].get("critic/score/mean", float("nan"))
                     state = f"reward {score:.2f}, about {left:.0f} s left"
+                    if not console.is_terminal and len(done) > shown:  # a log file gets lines instead of a bar
+                        print(f"step {len(done)}/{steps}: {state}", flush=True)
+                        shown = len(done)
                     progress.update(task, completed=len(done), state=state)
                 size = log_file.stat().st_size
                 if size != last_size:
