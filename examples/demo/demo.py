@@ -90,14 +90,14 @@ def prepare_smollm2(folder: Path) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=("tiny", "smollm2"), default="tiny")
-    parser.add_argument("--steps", type=int, help="training steps (tiny: 16, smollm2: 3)")
+    parser.add_argument("--steps", type=int, help="training steps (tiny: 20, smollm2: 3)")
     parser.add_argument("--warm-start-steps", type=int, default=500, help="of the tiny model")
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder for everything made here")
     parser.add_argument("verl", nargs="*", help="further overrides for verl")
     args = parser.parse_args()
     folder = (args.out / args.model).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    steps = args.steps or {"tiny": 16, "smollm2": 3}[args.model]
+    steps = args.steps or {"tiny": 20, "smollm2": 3}[args.model]
 
     settings = prepare_tiny(folder, args.warm_start_steps) if args.model == "tiny" else prepare_smollm2(folder)
     overrides = [
