@@ -107,7 +107,7 @@ def main() -> None:
         f"data.train_files={folder / 'train.parquet'}",
         f"data.val_files={folder / 'test.parquet'}",
         f"trainer.total_training_steps={steps}",
-        f"trainer.test_freq={max(1, steps // 2)}",
+        f"trainer.test_freq={max(2, steps // 2)}",
         f"trainer.rollout_data_dir={folder / 'rollouts'}",
         *args.verl,
     ]
