@@ -91,7 +91,7 @@ CPU_PROCESS_GROUP = Seam(
     "distributed.py:83: names two backends for one device on a CPU, which torch refuses; only touched there",
 )
 
-_NO_CRITIC_FREE_BASELINE = (
+_WHY_NOT_REMAX = (
     "algorithm.hicra.base='remax': verl samples ReMax's greedy baseline only where adv_estimator is literally 'remax', "
     "so its reward_baselines would be missing; use rloo or reinforce_plus_plus_baseline, whose baseline is the group"
 )
@@ -213,7 +213,7 @@ def read_settings(algorithm: Any) -> HicraConfig:
     config = HicraConfig.from_mapping(settings)
     bases = [name for name in ADV_ESTIMATOR_REGISTRY if name not in (ESTIMATOR, "remax")]
     if config.base == "remax":
-        raise HicraConfigError(_NO_CRITIC_FREE_BASELINE)
+        raise HicraConfigError(_WHY_NOT_REMAX)
     if config.base not in bases:
         raise HicraConfigError(f"algorithm.hicra.base={config.base!r}: {nearest(config.base, bases)}")
     return config

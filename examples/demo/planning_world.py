@@ -2,9 +2,9 @@
 
 A problem tells a tiny story that asks for an addition, a subtraction or a multiplication of two digits. A trace plans
 ("the plan is to multiply"), executes ("3 * 4 = 12"), sometimes checks the plan against the story and goes back, and
-ends in a box. The traces for the warm start execute without a slip but choose their plan *blindly*, and only some of
-them check it. A model trained on them starts with reliable execution and poor planning: the situation the paper says
-HICRA is for. What reinforcement learning can find is to plan by the story, or to check and go back.
+ends in a box. The traces for the warm start execute without a slip but mostly choose their plan *blindly*, and only
+some of them check it. A model trained on them starts with reliable execution and poor planning: the situation the paper
+says HICRA is for. What reinforcement learning can find is to plan by the story, or to check and go back.
 
 The words hold strategic grams of the paper's list; the stories hold none.
 """
@@ -74,7 +74,7 @@ def splits(seed: int, n_train: int, n_test: int) -> tuple[list[Problem], list[Pr
 
 
 def trace(problem: Problem, rng: random.Random) -> str:
-    """A solution that chooses its plan blindly, executes it right, and looks back at it now and then."""
+    """A solution that mostly chooses its plan blindly, executes it right, and looks back at it now and then."""
 
     def work(operation: str) -> str:
         sign, result = OPERATIONS[operation], calculate(operation, problem.a, problem.b)

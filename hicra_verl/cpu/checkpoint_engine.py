@@ -1,8 +1,8 @@
 """Weights from trainer to rollout over a file, for verl's disaggregated trainers on one machine without a GPU.
 
 verl's own transports (NCCL, NIXL, Mooncake…) need a GPU or a fabric. A checkpoint engine is a public extension point:
-``checkpoint_engine.backend=file checkpoint_engine.custom_backend_module=hicra_verl.cpu.checkpoint_engine``, which
-``+machine=cpu`` offers as ``+machine=cpu_disaggregated``.
+``checkpoint_engine.backend=file checkpoint_engine.custom_backend_module=hicra_verl.cpu.checkpoint_engine``, both set by
+``+machine=cpu_disaggregated``.
 """
 
 from __future__ import annotations
