@@ -10,6 +10,9 @@ from typing import Any
 ESTIMATOR = "hicra"
 """The value of ``algorithm.adv_estimator`` that turns HICRA on."""
 
+TOKENS = ("planning", "high_entropy")
+"""The tokens whose advantage can be shaped."""
+
 
 class HicraConfigError(ValueError):
     """A wrong key or value under ``algorithm.hicra``; the message names the remedy."""
@@ -30,11 +33,16 @@ class HicraConfig:
         alpha: share of ``|A|`` added on planning tokens, 0 <= alpha < 1. Paper: 0.2; 0 gives the base estimator.
         base: the verl estimator that computes the advantage HICRA shapes. Paper: GRPO.
         grams: the strategic grams: the name of a shipped set, or the path of a gram-set file. Paper: its own list.
+        tokens: whose advantage is shaped: ``planning``, or ``high_entropy`` for the comparison in which the tokens of
+            highest entropy take the place of planning tokens (V1 trainer only).
+        entropy_share: how many tokens count as high-entropy, 0 < share < 1. Paper: the top 30%.
     """
 
     alpha: float = 0.2
     base: str = "grpo"
     grams: str = "paper"
+    tokens: str = "planning"
+    entropy_share: float = 0.3
 
     def __post_init__(self) -> None:
         if isinstance(self.alpha, bool) or not isinstance(self.alpha, int | float) or not 0 <= self.alpha < 1:
@@ -49,6 +57,13 @@ class HicraConfig:
         if not isinstance(self.grams, str) or not self.grams:
             raise HicraConfigError(
                 f"algorithm.hicra.grams={self.grams!r}: expected the name of a gram set or the path of its file"
+            )
+        if self.tokens not in TOKENS:
+            raise HicraConfigError(f"algorithm.hicra.tokens={self.tokens!r}: {nearest(str(self.tokens), list(TOKENS))}")
+        share = self.entropy_share
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
+            raise HicraConfigError(
+                f"algorithm.hicra.entropy_share={share!r}: expected a number with 0 < share < 1 (the paper uses 0.3)"
             )
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The rule-based reward: does the last ``\\boxed{…}`` of a response hold the expected answer?
+r"""The rule-based reward: does the last ``\boxed{…}`` of a response hold the expected answer?
 
 Use it from verl with ``reward.custom_reward_function.path=pkg://hicra_verl.reward``.
 """
@@ -7,31 +7,41 @@ from __future__ import annotations
 
 from typing import Any
 
+from hicra_verl.grading import grade
 
-def last_boxed(text: str) -> str | None:
-    """The content of the last complete ``\\boxed{…}``, braces balanced and outer white space removed; None if none."""
-    start = text.rfind("\\boxed{")
-    while start >= 0:
-        depth = 0
-        for end in range(start + len("\\boxed"), len(text)):
-            depth += {"{": 1, "}": -1}.get(text[end], 0)
-            if depth == 0:
-                return text[start + len("\\boxed{") : end].strip()
-        start = text.rfind("\\boxed{", 0, start)  # the last one was never closed
-    return None
+COUNTED = ("boxed", "answer_unparsed", "answer_timed_out", "grading_failed")
+"""What a score says besides itself; verl logs their means in validation, this plugin in training (V1 trainer)."""
 
 
 def compute_score(
-    data_source: str, solution_str: str, ground_truth: str, extra_info: dict[str, Any] | None = None, **_: Any
+    data_source: str,
+    solution_str: str,
+    ground_truth: str | list[str],
+    extra_info: dict[str, Any] | None = None,
+    **_: Any,
 ) -> dict[str, float]:
-    """verl's reward signature: 1.0 if the last boxed answer is the expected one, to the character; else 0.0.
+    """verl's reward signature: 1.0 if the boxed answer is the expected one, as text or by algebra; else 0.0.
 
     Args:
         data_source: unused; verl passes it.
         solution_str: the decoded response.
-        ground_truth: the expected content of the box.
-        extra_info: unused; verl passes it.
+        ground_truth: the expected content of the box; of several, any one will do.
+        extra_info: may hold ``answer_kind`` (``math``, ``choice``, ``number``) and ``options``, as `hicra data` writes.
     """
-    answer = last_boxed(solution_str)
-    correct = float(answer is not None and answer == str(ground_truth).strip())
-    return {"score": correct, "acc": correct, "boxed": float(answer is not None)}
+    extra = extra_info or {}
+    options = extra.get("options")
+    result = grade(
+        solution_str,
+        ground_truth if isinstance(ground_truth, str) else [str(answer) for answer in ground_truth],
+        kind=extra.get("answer_kind") or "math",
+        options=None if options is None else [str(option) for option in options],
+    )
+    correct = float(result.correct)
+    return {
+        "score": correct,
+        "acc": correct,
+        "boxed": float(result.answer is not None),
+        "answer_unparsed": float(result.reason == "unparsed"),
+        "answer_timed_out": float(result.reason == "timed_out"),
+        "grading_failed": float(result.reason == "failed"),
+    }

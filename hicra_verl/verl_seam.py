@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import wrapt
@@ -28,6 +29,7 @@ from hicra_verl.config import ESTIMATOR as ESTIMATOR
 from hicra_verl.config import HicraConfig, HicraConfigError, nearest
 
 if TYPE_CHECKING:
+    from hicra_verl.training.stages import StageWatch
     from hicra_verl.training.step import StepShaper
 
 
@@ -81,7 +83,14 @@ TIMING_METRICS = Seam(
     "metric_utils.py:611: every trainer calls this once per step, when the step's duration is known, and logs what it "
     "returns",
 )
-SEAMS = (REGISTRY, NEED_CRITIC, COMPUTE_ADVANTAGE, COMPUTE_ADVANTAGE_V1, TIMING_METRICS)
+COMPUTE_METRICS_V1 = Seam(
+    "verl.trainer.ppo.v1.trainer_base",
+    "PPOTrainer._compute_metrics",
+    ("self", "batch", "metrics"),
+    "v1/trainer_base.py:1868: the step's metrics in the V1 trainer; what the reward counted is added to them, and the "
+    "rules of a staged run look at them. Ending a stage is setting total_training_steps, which fit() reads every step",
+)
+SEAMS = (REGISTRY, NEED_CRITIC, COMPUTE_ADVANTAGE, COMPUTE_ADVANTAGE_V1, TIMING_METRICS, COMPUTE_METRICS_V1)
 
 CPU_PLATFORM = "verl.plugin.platform"
 CPU_PROCESS_GROUP = Seam(
@@ -109,6 +118,7 @@ def install() -> None:
         COMPUTE_ADVANTAGE: _wrap_compute_advantage,
         COMPUTE_ADVANTAGE_V1: _wrap_compute_advantage_v1,
         TIMING_METRICS: _wrap_timing_metrics,
+        COMPUTE_METRICS_V1: _wrap_compute_metrics_v1,
     }
     for seam, wrapper in wrappers.items():
         wrapt.register_post_import_hook(functools.partial(_wrap, seam, wrapper), seam.module)
@@ -231,6 +241,7 @@ def _base_in_place(algorithm: Any, base: str) -> Iterator[None]:
 
 def _wrap_need_critic(original: Callable[..., Any]) -> Callable[..., Any]:
     def need_critic(config: Any) -> bool:
+        _check_stages(config)
         if config.algorithm.adv_estimator != ESTIMATOR:
             if config.algorithm.get("hicra") is not None:
                 estimator = config.algorithm.adv_estimator
@@ -243,11 +254,24 @@ def _wrap_need_critic(original: Callable[..., Any]) -> Callable[..., Any]:
                 + ". Run `hicra doctor`; install verl 0.9.1 or a hicra-verl made for this verl."
             )
         settings = read_settings(config.algorithm)
+        _refuse_without_entropy(config, settings)
         _prepare(config, settings)
         with _base_in_place(config.algorithm, settings.base):
             return bool(original(config))
 
     return need_critic
+
+
+def _refuse_without_entropy(config: Any, settings: HicraConfig) -> None:
+    if settings.tokens != "high_entropy":
+        return
+    correction = config.algorithm.get("rollout_correction") or {}
+    for reason, holds in {
+        "trainer.use_v1=true (the other trainers drop the entropy)": config.trainer.get("use_v1", False),
+        "algorithm.rollout_correction.bypass_mode=false (else none is computed)": not correction.get("bypass_mode"),
+    }.items():
+        if not holds:
+            raise HicraConfigError(f"algorithm.hicra.tokens='high_entropy' needs {reason}")
 
 
 def _prepare(config: Any, settings: HicraConfig) -> None:
@@ -318,13 +342,11 @@ def _wrap_compute_advantage_v1(original: Callable[..., Any]) -> Callable[..., An
         with _base_in_place(algorithm, shaper.config.base):
             batch = original(self, batch, metrics)
         # Read back what verl wrote: rollout correction may have changed the mask that the loss will use.
-        data = tq.kv_batch_get(
-            keys=batch.keys,
-            partition_id=batch.partition_id,
-            select_fields=["responses", "response_mask", "advantages"],
-        )
-        padded = {name: data[name].to_padded_tensor(0) for name in ("responses", "response_mask", "advantages")}
-        shaped = shaper.shape(padded["advantages"], padded["responses"], padded["response_mask"])
+        names = ["advantages", "responses", "response_mask"]
+        if shaper.config.tokens == "high_entropy":
+            names.append("entropy")
+        data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=names)
+        shaped = shaper.shape(*(data[name].to_padded_tensor(0) for name in names))
         fields = TensorDict({"advantages": response_to_nested(shaped, data["response_mask"])}, batch_size=len(batch))
         return tq.kv_batch_put(keys=batch.keys, partition_id=batch.partition_id, fields=fields)
 
@@ -339,6 +361,67 @@ def _wrap_timing_metrics(original: Callable[..., Any]) -> Callable[..., Any]:
         return metrics
 
     return compute_timing_metrics
+
+
+# --- the reward's counts, and the stages of a run --------------------------------------------------------------------
+
+REWARD = "pkg://hicra_verl.reward"
+
+
+def _wrap_compute_metrics_v1(original: Callable[..., Any]) -> Callable[..., Any]:
+    def _compute_metrics(self: Any, batch: Any, metrics: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        original(self, batch, metrics, *args, **kwargs)
+        if self.config.reward.custom_reward_function.path == REWARD:
+            metrics.update(_reward_counts(batch))
+        watch = _stage_watch(self.config)
+        if watch is not None:
+            last_step = watch.observe(self.global_steps, self.total_training_steps, metrics)
+            if last_step is not None:
+                self.total_training_steps = last_step
+
+    return _compute_metrics
+
+
+def _reward_counts(batch: Any) -> dict[str, float]:
+    """Means of what ``hicra_verl.reward`` counts beside the score; verl logs them in validation only."""
+    import transfer_queue as tq
+
+    from hicra_verl.reward import COUNTED
+
+    rows = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding")]
+    data = tq.kv_batch_get(keys=rows, partition_id=batch.partition_id, select_fields=["extra_fields"])
+    counted = [fields.get("reward_extra_info", {}) for fields in data["extra_fields"].tolist()]
+    means = {}
+    for name in COUNTED:
+        values = [float(info[name]) for info in counted if name in info]
+        if values:
+            means[f"reward/{name}/mean"] = sum(values) / len(values)
+    return means
+
+
+def _check_stages(config: Any) -> None:
+    """Refuse, before any model loads, a staged run that could not hand over."""
+    if config.get("hicra_stages") is None:
+        return
+    for remedy, holds in {
+        "trainer.use_v1=true (the other trainers fix their last step before they start)": config.trainer.use_v1,
+        "trainer.save_freq above 0 (the next stage starts from a checkpoint)": config.trainer.save_freq > 0,
+    }.items():
+        if not holds:
+            raise RuntimeError(f"a staged run needs {remedy}")
+
+
+_watch: StageWatch | None = None
+
+
+def _stage_watch(config: Any) -> StageWatch | None:
+    global _watch
+    stages = config.get("hicra_stages")
+    if stages is not None and _watch is None:
+        from hicra_verl.training.stages import StageWatch
+
+        _watch = StageWatch(Path(stages.plan), Path(stages.state))
+    return _watch
 
 
 # --- a machine without a GPU -----------------------------------------------------------------------------------------

@@ -111,6 +111,20 @@ def load_grams(name_or_path: str | Path) -> GramSet:
     return parse_grams(data, origin)
 
 
+def save_grams(grams: GramSet, path: Path) -> None:
+    """Write a gram-set file, one gram a line."""
+    head = {
+        "schema_version": SCHEMA_VERSION,
+        "name": grams.name,
+        "description": grams.description,
+        "provenance": dict(grams.provenance),
+    }
+    lines = [f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}," for key, value in head.items()]
+    entries = [json.dumps(vars(gram), ensure_ascii=False) for gram in grams]
+    body = ",\n".join(f"  {entry}" for entry in entries)
+    path.write_text("{\n" + "\n".join(lines) + '\n "grams": [\n' + body + "\n ]\n}\n", encoding="utf-8")
+
+
 def parse_grams(data: bytes, origin: str) -> GramSet:
     """Parse and validate the content of a gram-set file.
 

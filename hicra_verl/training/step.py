@@ -13,6 +13,7 @@ from hicra_verl.config import HicraConfig
 from hicra_verl.grams.gramset import GramSet
 from hicra_verl.grams.matcher import GramMatcher, Ints
 from hicra_verl.metrics import entropy_nats
+from hicra_verl.metrics.forks import high_entropy_mask
 
 
 @dataclass
@@ -67,19 +68,26 @@ class StepShaper:
         self.matcher = matcher
         self._sums: StepSums | None = None
 
-    def shape(self, advantages: torch.Tensor, responses: torch.Tensor, response_mask: torch.Tensor) -> torch.Tensor:
+    def shape(
+        self,
+        advantages: torch.Tensor,
+        responses: torch.Tensor,
+        response_mask: torch.Tensor,
+        entropy: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Shape a batch's advantages.
 
         Args:
             advantages: (B, T) float, the base estimator's.
             responses: (B, T) token ids; whatever stands where the mask is 0 is ignored.
             response_mask: (B, T), non-zero on the policy's own tokens. It must be the mask the loss will use.
+            entropy: (B, T) float, needed only where the settings shape high-entropy tokens.
 
         Returns:
-            (B, T): ``shape_advantages`` of the planning tokens found.
+            (B, T): ``shape_advantages`` of the planning tokens found, or of the high-entropy tokens.
 
         Raises:
-            ValueError: if the three shapes differ.
+            ValueError: if the shapes differ, or ``entropy`` is needed and absent.
         """
         started = time.perf_counter()
         if not advantages.shape == responses.shape == response_mask.shape:
@@ -90,7 +98,14 @@ class StepShaper:
         own = (response_mask != 0).cpu()
         matches = self.matcher.match(responses.cpu().numpy(), own.numpy())
         planning_mask = torch.from_numpy(matches.planning_mask)
-        shaped = shape_advantages(advantages, planning_mask.to(advantages.device), self.config.alpha)
+        credited = planning_mask
+        if self.config.tokens == "high_entropy":
+            if entropy is None:
+                raise ValueError(
+                    "algorithm.hicra.tokens=high_entropy needs the policy's entropy, which only verl's V1 trainer keeps"
+                )
+            credited = high_entropy_mask(entropy.cpu(), own, self.config.entropy_share)
+        shaped = shape_advantages(advantages, credited.to(advantages.device), self.config.alpha)
         self._add(advantages.cpu(), shaped.cpu(), planning_mask, own, matches.gram_counts(len(self.grams)))
         assert self._sums is not None
         self._sums.seconds += time.perf_counter() - started

@@ -1,4 +1,4 @@
-"""The command line: everything outside training."""
+"""`hicra tag`."""
 
 from __future__ import annotations
 
@@ -11,63 +11,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from hicra_verl.cli.app import GramsOption, app, fail, load_tokenizer
 from hicra_verl.version import __version__
-
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    help="HICRA (Hierarchy-Aware Credit Assignment) for verl. Training itself is verl's own command: "
-    "[bold]python -m verl.trainer.main_ppo algorithm.adv_estimator=hicra …[/bold]",
-)
-
-GramsOption = Annotated[str, typer.Option("--grams", help="Name of a shipped gram set, or path of a gram-set file.")]
-
-
-def _fail(message: str) -> typer.Exit:
-    Console(stderr=True).print(f"[red]error:[/red] {message}", highlight=False, soft_wrap=True)
-    return typer.Exit(2)
-
-
-def _show_version(value: bool) -> None:
-    if value:
-        print(__version__)
-        raise typer.Exit
-
-
-@app.callback()
-def _common(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print it.")
-    ] = False,
-) -> None:
-    pass
-
-
-@app.command()
-def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-    grams: GramsOption = "paper",
-    ray: Annotated[bool, typer.Option(help="Also ask a fresh Ray worker (some seconds).")] = True,
-) -> None:
-    """Say what is installed, registered and in force; exit 1 if a HICRA run would not work."""
-    from hicra_verl import doctor as checks_of
-
-    checks = checks_of.run_checks(grams, ray)
-    ok = all(check.ok for check in checks)
-    if as_json:
-        print(checks_of.as_json(checks))
-    else:
-        table = Table(title="hicra doctor", title_justify="left")
-        for column in ("", "what", "found", "what to do"):
-            table.add_column(column, overflow="fold")
-        for check in checks:
-            mark = "[green]ok[/green]" if check.ok else "[red]no[/red]"
-            table.add_row(mark, f"{check.group}: {check.name}", check.found, check.remedy)
-        Console().print(table)
-        print("A HICRA run will work." if ok else "A HICRA run would not work: see the lines marked 'no'.")
-    raise typer.Exit(0 if ok else 1)
 
 
 @app.command()
@@ -93,7 +38,7 @@ def tag(
     console = Console(stderr=True)
     try:
         gram_set = load_grams(grams)
-        loaded, table_of_bytes = _load_tokenizer(tokenizer)
+        loaded, table_of_bytes = load_tokenizer(tokenizer)
         matcher = GramMatcher(gram_set, table_of_bytes)
         totals = tagging.Totals()
         traces: list[trace_html.Trace] = []
@@ -116,24 +61,11 @@ def tag(
             target.close()
             unfinished.replace(output)
     except (GramSetError, tagging.InputError, UnsupportedTokenizerError) as error:
-        raise _fail(str(error)) from error
+        raise fail(str(error)) from error
     if html:
         note = f"{input_file.name} · gram set {gram_set.name} ({gram_set.sha256[:12]}) · hicra {__version__}"
         html.write_text(trace_html.render(traces, "Planning tokens", note), encoding="utf-8")
     _print_totals(totals, gram_set)
-
-
-def _load_tokenizer(name: str) -> tuple[Any, list[bytes | None]]:
-    from transformers import AutoTokenizer
-
-    from hicra_verl.grams.token_bytes import token_bytes
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise _fail(f"--tokenizer {name}: cannot be loaded ({first}); give a folder with tokenizer.json") from error
-    return tokenizer, token_bytes(tokenizer)
 
 
 def _print_totals(totals: Any, gram_set: Any) -> None:
@@ -160,12 +92,3 @@ def _print_totals(totals: Any, gram_set: Any) -> None:
         gram = gram_set.grams[index]
         top.add_row(gram.text, gram.function, f"{count:,}", f"{count / counted:.1%}")
     console.print(top)
-
-
-def main() -> None:
-    """Entry point of the ``hicra`` command."""
-    app()
-
-
-if __name__ == "__main__":
-    main()

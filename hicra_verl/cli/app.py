@@ -1,0 +1,63 @@
+"""The application all commands belong to, and what they share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from hicra_verl.version import __version__
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="HICRA (Hierarchy-Aware Credit Assignment) for verl. Training itself is verl's own command: "
+    "[bold]python -m verl.trainer.main_ppo algorithm.adv_estimator=hicra …[/bold]",
+)
+
+GramsOption = Annotated[str, typer.Option("--grams", help="Name of a shipped gram set, or path of a gram-set file.")]
+
+
+def fail(message: str) -> typer.Exit:
+    """Print an error; raise what is returned."""
+    Console(stderr=True).print(f"[red]error:[/red] {message}", highlight=False, soft_wrap=True, markup=True)
+    return typer.Exit(2)
+
+
+def load_tokenizer(name: str) -> tuple[Any, list[bytes | None]]:
+    """A tokenizer and its table of token bytes; ends the command with a message if there is none."""
+    from transformers import AutoTokenizer
+
+    from hicra_verl.grams.token_bytes import UnsupportedTokenizerError, token_bytes
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name)
+        return tokenizer, token_bytes(tokenizer)
+    except UnsupportedTokenizerError as error:
+        raise fail(str(error)) from error
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise fail(f"--tokenizer {name}: cannot be loaded ({first}); give a folder with tokenizer.json") from error
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point of the ``hicra`` command."""
+    app()

@@ -1,0 +1,36 @@
+"""`hicra doctor`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hicra_verl.cli.app import GramsOption, app
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    grams: GramsOption = "paper",
+    ray: Annotated[bool, typer.Option(help="Also ask a fresh Ray worker (some seconds).")] = True,
+) -> None:
+    """Say what is installed, registered and in force; exit 1 if a HICRA run would not work."""
+    from hicra_verl import doctor as checks_of
+
+    checks = checks_of.run_checks(grams, ray)
+    ok = all(check.ok for check in checks)
+    if as_json:
+        print(checks_of.as_json(checks))
+    else:
+        table = Table(title="hicra doctor", title_justify="left")
+        for column in ("", "what", "found", "what to do"):
+            table.add_column(column, overflow="fold")
+        for check in checks:
+            mark = "[green]ok[/green]" if check.ok else "[red]no[/red]"
+            table.add_row(mark, f"{check.group}: {check.name}", check.found, check.remedy)
+        Console().print(table)
+        print("A HICRA run will work." if ok else "A HICRA run would not work: see the lines marked 'no'.")
+    raise typer.Exit(0 if ok else 1)

@@ -1,0 +1,194 @@
+"""`hicra eval` and `hicra table`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from hicra_verl.cli.app import GramsOption, app, fail
+from hicra_verl.config import nearest
+
+
+def _arguments(pairs: list[str], option: str) -> dict[str, Any]:
+    """``key=value`` words; a value that is JSON is read as such."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise fail(f"{option} {pair}: expected KEY=VALUE")
+        try:
+            found[key] = json.loads(value)
+        except ValueError:
+            found[key] = value
+    return found
+
+
+@app.command(name="eval")
+def evaluate(
+    benchmarks: Annotated[list[str], typer.Argument(metavar="BENCHMARK…", help="aime24, aime25, math500, …")],
+    model: Annotated[
+        str, typer.Option("--model", help="Folder or hub name; with --base-url, the server's name for it.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder; an evaluation begun there goes on.")],
+    data: Annotated[Path, typer.Option("--data", help="Where `hicra data` wrote.")] = Path("data"),
+    template: Annotated[str, typer.Option("--template", help="The prompt template, as for `hicra data`.")] = "qwen",
+    row: Annotated[str | None, typer.Option("--row", help="The paper's row this fills (see `hicra recipes`).")] = None,
+    base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server instead of vLLM here.")] = None,
+    replicas: Annotated[int, typer.Option(help="vLLM copies over a Ray cluster's GPUs; 0: one, in this process.")] = 0,
+    gpus_each: Annotated[int, typer.Option(help="GPUs of each copy (tensor parallel).")] = 1,
+    temperature: Annotated[float, typer.Option(help="Paper: 0.6. At 0, one sample a problem.")] = 0.6,
+    top_p: Annotated[float, typer.Option(help="Ours, as DeepSeek-R1's protocol.")] = 0.95,
+    max_tokens: Annotated[int, typer.Option(help="Of a response; ours: the paper's longer context.")] = 30720,
+    samples: Annotated[
+        int | None, typer.Option(help="A problem. Paper: 32 for AIME24 and AIME25, 4 for AMC23, else 1.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first N problems of each; tables mark it.")] = None,
+    seed: Annotated[int, typer.Option(help="Each sample's seed follows from it.")] = 0,
+    template_argument: Annotated[
+        list[str] | None, typer.Option(help="KEY=VALUE for the chat template, such as enable_thinking=false.")
+    ] = None,
+    vllm_argument: Annotated[
+        list[str] | None, typer.Option(help="KEY=VALUE for vllm.LLM, such as max_model_len=32768.")
+    ] = None,
+    concurrency: Annotated[int, typer.Option(help="Requests in flight to --base-url.")] = 64,
+    timeout_s: Annotated[float, typer.Option(help="Of one request to --base-url.")] = 3600,
+    grams: GramsOption = "paper",
+) -> None:
+    """Evaluate by the paper's protocol: sampled Pass@1, strict matching on the box.
+
+    Every graded sample is saved at once; run the same command again after any interruption.
+    """
+    from hicra_verl.evaluation import engines
+    from hicra_verl.evaluation import run as runs
+    from hicra_verl.evaluation.benchmarks import SAMPLES, TITLES, EvaluationError, load_benchmark
+    from hicra_verl.evaluation.summary import summarise
+    from hicra_verl.evaluation.table import SUMMARY_FILE
+    from hicra_verl.grading.pool import GradingPool
+    from hicra_verl.grams import GramSetError, load_grams
+    from hicra_verl.recipes import RecipeError, recipe
+    from hicra_verl.version import __version__
+
+    sampling = engines.Sampling(
+        temperature, top_p, max_tokens, _arguments(template_argument or [], "--template-argument")
+    )
+    vllm_arguments = _arguments(vllm_argument or [], "--vllm-argument")
+    for name in benchmarks:
+        if name not in TITLES:
+            raise fail(f"{name}: no such benchmark; {nearest(name, list(TITLES))}")
+    each = {name: samples or (1 if temperature == 0 else SAMPLES.get(name, 1)) for name in benchmarks}
+    settings = {
+        "model": model,
+        "row": row,
+        "template": template,
+        "sampling": vars(sampling),
+        "samples": samples,
+        "limit": limit,
+        "seed": seed,
+        "hicra_verl": __version__,
+    }
+
+    def engine() -> engines.Engine:
+        if base_url:
+            return engines.EndpointEngine(base_url, model, sampling, concurrency, timeout_s)
+        if replicas:
+            return engines.RayVllmEngine(replicas, gpus_each, model, sampling, vllm_arguments)
+        return engines.VllmEngine(model, sampling, vllm_arguments)
+
+    columns = (
+        TextColumn("samples"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+    )
+    try:
+        if row is not None:
+            recipe(row)
+        gram_set = load_grams(grams)
+        items = [item for name in benchmarks for item in load_benchmark(name, data / template, limit)]
+        runs.check_settings(output, settings)
+        with GradingPool() as pool, Progress(*columns, console=Console(stderr=True)) as progress:
+            task = progress.add_task("samples", total=sum(each[item.benchmark] for item in items))
+            runs.evaluate(items, each, engine, output, seed, pool, lambda count: progress.advance(task, count))
+        figures = {name: summarise(runs.load_samples(runs.samples_file(output, name)), gram_set) for name in benchmarks}
+    except (EvaluationError, GramSetError, RecipeError) as error:
+        raise fail(str(error)) from error
+    summary_file = output / SUMMARY_FILE
+    earlier = json.loads(summary_file.read_text("utf-8"))["benchmarks"] if summary_file.exists() else {}
+    summary = {"grams": f"{gram_set.name} ({gram_set.sha256[:12]})", "benchmarks": {**earlier, **figures}}
+    summary_file.write_text(json.dumps(summary, indent=1) + "\n", "utf-8")
+    _print_figures(figures)
+
+
+def _print_figures(figures: dict[str, dict[str, Any]]) -> None:
+    table = Table(title="evaluation", title_justify="left")
+    for column in (
+        "benchmark",
+        "problems",
+        "samples",
+        "pass@1 %",
+        "95% interval",
+        "best pass@k",
+        "cut off",
+        "tokens",
+        "sem. entropy (nats)",
+    ):
+        table.add_column(column, justify="left" if column == "benchmark" else "right")
+    for name, found in figures.items():
+        low, high = found["pass@1_interval"]
+        best = max(int(key.split("@")[1]) for key in found if key.startswith("pass@") and key[5:].isdigit())
+        table.add_row(
+            name,
+            str(found["problems"]),
+            str(found["samples"]),
+            f"{100 * found['pass@1']:.1f}",
+            f"{100 * low:.1f}-{100 * high:.1f}",
+            f"pass@{best}: {100 * found[f'pass@{best}']:.1f}",
+            f"{found['clip_rate']:.1%}",
+            f"{found['length_tokens']:.0f}",
+            f"{found['semantic_entropy_nats']:.2f}",
+        )
+    console = Console()
+    console.print(table)
+    for name, found in figures.items():
+        grader = {
+            reason: count for reason, count in found["grades"].items() if reason in ("unparsed", "timed_out", "failed")
+        }
+        if grader:
+            listed = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in grader.items())
+            console.print(f"{name}: counted as wrong because the grader could not tell: {listed}", highlight=False)
+
+
+@app.command()
+def table(
+    results: Annotated[list[Path] | None, typer.Argument(metavar="[RESULT…]", help="Folders of `hicra eval`.")] = None,
+    form: Annotated[str, typer.Option("--format", help="text, markdown, latex or html.")] = "text",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write here instead of printing.")] = None,
+) -> None:
+    """The paper's tables with results in their place; what was never run stays blank."""
+    from hicra_verl.evaluation import table as tables
+    from hicra_verl.evaluation.benchmarks import EvaluationError
+
+    if form not in tables.FORMATS:
+        raise fail(f"--format {form}: {nearest(form, list(tables.FORMATS))}")
+    try:
+        built = tables.build(tables.load_results(results or []))
+    except EvaluationError as error:
+        raise fail(str(error)) from error
+    if form == "text" and output is None:
+        tables.print_text(built)
+        return
+    if form == "text":
+        raise fail("--output needs --format markdown, latex or html")
+    rendered = tables.render(built, form)
+    if output is None:
+        print(rendered)
+    else:
+        output.write_text(rendered, encoding="utf-8")

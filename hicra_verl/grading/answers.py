@@ -1,0 +1,110 @@
+"""Answers as text: finding them, and the comparisons that need no algebra."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+Kind = Literal["math", "choice", "number"]
+"""``math``: an expression. ``choice``: a letter, or the text of the option it stands for. ``number``: a quantity, the
+unit aside, compared at the precision the expected answer is given with (the vision-language benchmarks)."""
+
+MAX_ANSWER_CHARACTERS = 2_000  # ours: the longest published answer in the benchmarks has 357
+MAX_NESTING = 100  # ours: no answer nests braces deeper than 10; parsers recurse
+
+_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
+_WORDLESS = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mathit|operatorname)\s*\{([^{}]*)\}")
+_SPACES = re.compile(r"\s+|\\[,;:! ]|\\q?quad|~")
+_NUMBER = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_LETTER = re.compile(r"\(?([A-Za-z])\)?(?:[.:,)\s].*)?", re.DOTALL)
+
+
+def last_boxed(text: str) -> str | None:
+    r"""The content of the last complete ``\boxed{…}`` or ``\fbox{…}``, outer white space removed; None if none.
+
+    Braces balance; escaped ones (``\{``) do not count. Takes time linear in the text, whatever it holds.
+    """
+    opened = list(_BOX.finditer(text))
+    if not opened:
+        return None
+    # One pass from the first box on: where each brace that opens a box closes.
+    starts = {match.end() - 1 for match in opened}
+    stack: list[int] = []
+    best: tuple[int, int] | None = None
+    for match in re.compile(r"\\.|[{}]", re.DOTALL).finditer(text, opened[0].end() - 1):
+        if match.group() == "{":
+            stack.append(match.start())
+        elif match.group() == "}" and stack:
+            start = stack.pop()
+            if start in starts and (best is None or start > best[0]):
+                best = (start, match.start())
+    return None if best is None else text[best[0] + 1 : best[1]].strip()
+
+
+def nesting(text: str) -> int:
+    """How deeply braces, brackets and parentheses nest."""
+    depth = deepest = 0
+    for character in text:
+        if character in "{[(":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in "}])":
+            depth = max(0, depth - 1)
+    return deepest
+
+
+def normalise(answer: str) -> str:
+    """The answer without what never changes its value: dollar signs, spacing, text commands, a final full stop."""
+    text = answer.strip().strip("$").strip()
+    for outer in (r"\(", r"\)", r"\[", r"\]", r"\left", r"\right", r"\displaystyle"):
+        text = re.sub(re.escape(outer) + r"(?![a-zA-Z])", "", text)
+    text = re.sub(r"\\[dt]frac(?![a-zA-Z])", r"\\frac", text)
+    text = _WORDLESS.sub(r"\1", text)
+    text = _SPACES.sub("", text)
+    text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
+    return text.rstrip(".")
+
+
+def choice_equal(given: str, expected: str, options: list[str] | None = None) -> bool:
+    """``B``, ``(b)``, ``B. 12 cm``, and the text of option B, are one answer.
+
+    Args:
+        given: the boxed answer.
+        expected: the letter, or the text of an option.
+        options: the options' texts in order, where known.
+    """
+    given, expected = _WORDLESS.sub(r"\1", given.strip("$ .")), _WORDLESS.sub(r"\1", expected.strip("$ ."))
+    texts = {normalise(option).casefold(): chr(ord("A") + place) for place, option in enumerate(options or [])}
+
+    def letter(answer: str) -> str | None:
+        if normalise(answer).casefold() in texts:
+            return texts[normalise(answer).casefold()]
+        match = _LETTER.fullmatch(answer.strip())
+        return match.group(1).upper() if match else None
+
+    wanted = letter(expected)
+    if wanted is None:
+        return normalise(given).casefold() == normalise(expected).casefold()
+    return letter(given) == wanted
+
+
+def number_equal(given: str, expected: str) -> bool | None:
+    """Compare two quantities, units aside, at the precision of the expected one; None if one of them is no number."""
+    values = []
+    for answer in (given, expected):
+        text = _WORDLESS.sub(r" \1", answer.strip().strip("$")).replace(r"\%", "%").replace("\\$", "")
+        found = _NUMBER.search(text)
+        # Only a unit may stand beside the number: a formula is for the algebra.
+        if not found or re.search(r"[\d\\^/*=]", text[: found.start()] + _unit_powers(text[found.end() :])):
+            return None
+        values.append(found.group().replace(",", ""))
+    given_value, expected_value = (float(value) for value in values)
+    decimals = len(values[1].split(".")[1]) if "." in values[1] and "e" not in values[1].lower() else 0
+    if "." not in values[1]:
+        return given_value == expected_value
+    return round(given_value, decimals) == round(expected_value, decimals)
+
+
+def _unit_powers(text: str) -> str:
+    r"""A unit's own exponent and slash (``cm^2``, ``m/s``, ``^\circ``) are no formula."""
+    return re.sub(r"\^\s*\{?\\circ\}?|(?<=[a-zA-Z])\s*\^\s*\{?-?\d\}?|(?<=[a-zA-Z])\s*/\s*(?=[a-zA-Z])|\s*%", "", text)

@@ -1,0 +1,75 @@
+"""Worker processes for algebra, with a time limit that holds.
+
+Some answers send a computer algebra system into an endless loop inside C code, or into all of the memory. A signal
+cannot stop the one and an exception does not survive the other; ending the process stops both. The pool is pebble's.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from concurrent.futures import Future, TimeoutError
+from types import TracebackType
+
+from hicra_verl.grading import algebra
+
+DEFAULT_LIMIT_S = 5.0  # ours; the median comparison takes about 2 ms
+
+
+class GradingPool:
+    """Compares answers in worker processes; safe to share between threads.
+
+    Args:
+        workers: processes; each holds about 150 MB.
+        limit_s: seconds one comparison may take before its process is ended and replaced.
+    """
+
+    def __init__(self, workers: int = 1, limit_s: float = DEFAULT_LIMIT_S) -> None:
+        from pebble import ProcessPool
+
+        self.limit_s = limit_s
+        # A new interpreter, not a fork: the caller may be a Ray worker or hold an accelerator.
+        self._pool = ProcessPool(
+            max_workers=workers, initializer=algebra.prepare, context=multiprocessing.get_context("spawn")
+        )
+
+    def submit(self, given: str, expected: str) -> Future[str]:
+        """Start a comparison; ask ``outcome`` for what came of it."""
+        future: Future[str] = self._pool.schedule(algebra.compare, args=[given, expected], timeout=self.limit_s)
+        return future
+
+    @staticmethod
+    def outcome(future: Future[str]) -> str:
+        """``equivalent``, ``different``, ``unparsed``, ``timed_out``, or ``failed`` (an error, or the process died)."""
+        from pebble import ProcessExpired
+
+        try:
+            return future.result()
+        except TimeoutError:
+            return "timed_out"
+        except (Exception, ProcessExpired):  # whatever the algebra raised concerns this answer alone
+            return "failed"
+
+    def close(self) -> None:
+        """End the workers; comparisons still waiting are dropped."""
+        self._pool.stop()  # type: ignore[no-untyped-call]
+        self._pool.join()
+
+    def __enter__(self) -> GradingPool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+_shared: tuple[int, GradingPool] | None = None
+
+
+def shared_pool() -> GradingPool:
+    """This process's pool, made on first use (and anew after a fork). ``HICRA_GRADING_WORKERS`` sets its size, 1."""
+    global _shared
+    if _shared is None or _shared[0] != os.getpid():
+        _shared = (os.getpid(), GradingPool(int(os.environ.get("HICRA_GRADING_WORKERS", "1"))))
+    return _shared[1]

@@ -1,0 +1,126 @@
+"""A placebo: random phrases that flag as many tokens as a gram set, to tell *which* phrases from *how many* tokens.
+
+The authors' own placebo ("random n-grams") is described no further. Ours: each gram is replaced by a random phrase of
+as many words that occurs about as often in a corpus of solutions; then phrases are exchanged until the share of
+flagged tokens agrees. Same corpus, set, tokenizer and seed give the same file.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from bisect import bisect_left, bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+
+from hicra_verl.grams.gramset import Gram, GramSet
+from hicra_verl.grams.matcher import GramMatcher
+from hicra_verl.grams.text import normalise
+
+TOLERANCE = 0.02  # ours: relative difference of the two shares of flagged tokens
+MAX_EXCHANGES = 2_000
+NEIGHBOURS = 10  # a replacement is drawn among this many more and this many less frequent phrases
+
+_PLAIN_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
+
+
+class PlaceboError(ValueError):
+    """The corpus cannot give a placebo; the message says what is missing."""
+
+
+def count_phrases(solutions: Sequence[str], lengths: set[int]) -> dict[int, Counter[str]]:
+    """How often each phrase occurs, by its number of words. A phrase is a run of plain words with single spaces."""
+    counts: dict[int, Counter[str]] = {length: Counter() for length in lengths}
+    for solution in solutions:
+        run: list[str] = []
+        for chunk in [*normalise(solution).split(" "), ""]:
+            match = _PLAIN_WORD.match(chunk)
+            if match:
+                run.append(match.group())
+            if not match or match.end() < len(chunk):  # punctuation, a number or a formula ends the run
+                for length in lengths:
+                    counts[length].update(" ".join(run[i : i + length]) for i in range(len(run) - length + 1))
+                run = []
+    return counts
+
+
+def flagged_share(grams: GramSet, table: list[bytes | None], responses: Sequence[Sequence[int]]) -> float:
+    """Share of the responses' tokens that a set flags."""
+    matcher = GramMatcher(grams, table)
+    flagged = sum(int(matcher.match(np.asarray([ids])).planning_mask.sum()) for ids in responses)
+    return flagged / max(1, sum(map(len, responses)))
+
+
+def make_placebo(
+    reference: GramSet, solutions: Sequence[str], tokenizer: Any, table: list[bytes | None], seed: int
+) -> tuple[GramSet, dict[str, float]]:
+    """Draw a placebo of a set.
+
+    Args:
+        reference: the set to match.
+        solutions: texts to draw from, and to measure both sets on.
+        tokenizer: what counts the tokens.
+        table: ``token_bytes(tokenizer)``.
+        seed: of the draw.
+
+    Returns:
+        The placebo, and both shares of flagged tokens (``reference``, ``placebo``).
+
+    Raises:
+        PlaceboError: if the corpus is too small for the reference's lengths and frequencies.
+    """
+    rng = random.Random(seed)
+    responses = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in solutions]
+    words_of = [len(normalise(gram.text).split()) for gram in reference]
+    counts = count_phrases(solutions, set(words_of))
+    holds_a_gram = re.compile("|".join(rf"\b{re.escape(normalise(gram.text))}\b" for gram in reference))
+    ranked: dict[int, list[tuple[int, str]]] = defaultdict(list)
+    for length, phrases in counts.items():
+        candidates = sorted((count, text) for text, count in phrases.items() if not holds_a_gram.search(text))
+        rng.shuffle(candidates)
+        ranked[length] = sorted(candidates, key=itemgetter(0))  # phrases of one frequency stay in random order
+
+    def draw(length: int, frequency: float, taken: set[str]) -> tuple[int, str]:
+        first = bisect_left(ranked[length], frequency, key=itemgetter(0))
+        last = bisect_right(ranked[length], frequency, key=itemgetter(0))
+        middle = rng.randint(first, last)
+        window = ranked[length][max(0, middle - NEIGHBOURS) : middle + NEIGHBOURS]
+        pool = [entry for entry in window if entry[1] not in taken]
+        if not pool:
+            raise PlaceboError(f"the corpus holds too few phrases of {length} words; give more solutions")
+        return rng.choice(pool)
+
+    taken: set[str] = set()
+    chosen: list[tuple[int, str]] = []
+    for gram, length in zip(reference, words_of, strict=True):
+        entry = draw(length, counts[length][normalise(gram.text)], taken)
+        taken.add(entry[1])
+        chosen.append(entry)
+
+    target = flagged_share(reference, table, responses)
+    if target == 0:
+        raise PlaceboError(f"{reference.name} matches nothing in these solutions, so there is no share to agree with")
+    for _ in range(MAX_EXCHANGES):
+        share = flagged_share(_as_set(reference, [text for _, text in chosen], seed), table, responses)
+        if abs(share - target) <= TOLERANCE * target:
+            texts = [text for _, text in chosen]
+            return _as_set(reference, texts, seed), {"reference": target, "placebo": share}
+        place = rng.randrange(len(chosen))
+        count, text = chosen[place]
+        # The missing (or superfluous) tokens, in occurrences of this phrase.
+        gap = (target - share) * sum(map(len, responses)) / words_of[place]
+        taken.discard(text)
+        chosen[place] = draw(words_of[place], max(1.0, count + gap / 2), taken | {text})
+        taken.add(chosen[place][1])
+    raise PlaceboError(f"no set of random phrases came within {TOLERANCE:.0%} of {target:.2%} flagged tokens")
+
+
+def _as_set(reference: GramSet, texts: list[str], seed: int) -> GramSet:
+    grams = tuple(Gram(text, "other", f"random phrase, seed {seed}") for text in texts)
+    return GramSet(
+        f"placebo-{reference.name}-{seed}", grams, f"Random phrases that flag as many tokens as {reference.name}"
+    )

@@ -1,0 +1,7 @@
+# The comparison asked for in the paper's review: the same bonus on the tokens of highest entropy instead.
+# shellcheck shell=bash
+source "${SHARED}/methods/hicra.sh"
+ALGORITHM+=(
+    algorithm.hicra.tokens=high_entropy
+    algorithm.hicra.entropy_share=0.3                  # paper: "high entropy" is the top 30% of tokens; of a batch: ours
+)
