@@ -45,8 +45,8 @@ def list_recipes(context: typer.Context) -> None:
     console = Console()
     console.print(table)
     console.print(
-        "None has been run at full scale by us yet. Hardware: the paper used two to four nodes of 8 x A100-80G; hours and "
-        "what the paper leaves open: recipes/README.md.",
+        "None has been run at full scale by us yet. Hardware: the paper used two to four nodes of 8 x A100-80G; hours "
+        "and what the paper leaves open: recipes/README.md.",
         highlight=False,
     )
 

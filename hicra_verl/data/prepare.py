@@ -268,8 +268,8 @@ def prepare(
     if source.published is not None and len(kept) != source.published and not any_count:
         raise DataError(
             f"{name}: {len(kept):,} problems in {', '.join(path.name for path in files)}, but {source.published:,} "
-            f"were published ({account.rows:,} rows, {account.repeated:,} repetitions, {len(account.unusable):,} unusable). "
-            "If the difference is meant, add --any-count."
+            f"were published ({account.rows:,} rows, {account.repeated:,} repetitions, {len(account.unusable):,} "
+            "unusable). If the difference is meant, add --any-count."
         )
     if source.training:
         kept = list(without_benchmarks(kept, benchmarks, account))

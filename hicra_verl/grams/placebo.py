@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from operator import itemgetter
@@ -84,23 +84,20 @@ def make_placebo(
         rng.shuffle(candidates)
         ranked[length] = sorted(candidates, key=itemgetter(0))  # phrases of one frequency stay in random order
 
-    def draw(length: int, frequency: float, taken: set[str]) -> tuple[int, str]:
-        first = bisect_left(ranked[length], frequency, key=itemgetter(0))
-        last = bisect_right(ranked[length], frequency, key=itemgetter(0))
-        middle = rng.randint(first, last)
-        window = ranked[length][max(0, middle - NEIGHBOURS) : middle + NEIGHBOURS]
-        pool = [entry for entry in window if entry[1] not in taken]
-        if not pool:
+    def draw(length: int, frequency: float) -> tuple[int, str]:
+        """Take a phrase of about this frequency out of the candidates."""
+        candidates = ranked[length]
+        if not candidates:
             raise PlaceboError(f"the corpus holds too few phrases of {length} words; give more solutions")
-        return rng.choice(pool)
+        first = bisect_left(candidates, frequency, key=itemgetter(0))
+        last = bisect_right(candidates, frequency, key=itemgetter(0))
+        middle = rng.randint(first, last)  # anywhere among those of just this frequency
+        low, high = max(0, middle - NEIGHBOURS), min(len(candidates), middle + NEIGHBOURS)
+        return candidates.pop(rng.randrange(low, high))
 
-    taken: set[str] = set()
-    chosen: list[tuple[int, str]] = []
-    for gram, length in zip(reference, words_of, strict=True):
-        entry = draw(length, counts[length][normalise(gram.text)], taken)
-        taken.add(entry[1])
-        chosen.append(entry)
-
+    chosen = [
+        draw(length, counts[length][normalise(gram.text)]) for gram, length in zip(reference, words_of, strict=True)
+    ]
     target = flagged_share(reference, table, responses)
     if target == 0:
         raise PlaceboError(f"{reference.name} matches nothing in these solutions, so there is no share to agree with")
@@ -110,12 +107,12 @@ def make_placebo(
             texts = [text for _, text in chosen]
             return _as_set(reference, texts, seed), {"reference": target, "placebo": share}
         place = rng.randrange(len(chosen))
-        count, text = chosen[place]
+        count, _ = chosen[place]
         # The missing (or superfluous) tokens, in occurrences of this phrase.
         gap = (target - share) * sum(map(len, responses)) / words_of[place]
-        taken.discard(text)
-        chosen[place] = draw(words_of[place], max(1.0, count + gap / 2), taken | {text})
-        taken.add(chosen[place][1])
+        exchanged = draw(words_of[place], max(1.0, count + gap / 2))
+        insort(ranked[words_of[place]], chosen[place], key=itemgetter(0))
+        chosen[place] = exchanged
     raise PlaceboError(f"no set of random phrases came within {TOLERANCE:.0%} of {target:.2%} flagged tokens")
 
 
