@@ -53,7 +53,7 @@ lint: $(STAMP)  ## ruff, mypy and shellcheck
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/shellcheck -x recipes/*.sh tests/*.sh .ci/run
+	$(BIN)/shellcheck -x -e SC1091 recipes/*.sh recipes/shared/*.sh recipes/shared/*/*.sh recipes/cluster/*.sh tests/*.sh .ci/run
 
 doctor: $(STAMP)  ## what is installed, registered and in force
 	$(BIN)/hicra doctor

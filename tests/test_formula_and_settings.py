@@ -15,7 +15,6 @@ from hicra_verl.config import HicraConfig, HicraConfigError
 from hicra_verl.grams import Gram, GramSet
 from hicra_verl.grams.matcher import GramMatcher
 from hicra_verl.metrics import entropy_nats
-from hicra_verl.reward import compute_score, last_boxed
 from hicra_verl.training.step import StepShaper
 
 BY_HAND = [  # A, planning, A' at alpha 0.25
@@ -128,24 +127,3 @@ def test_no_planning_mean_is_invented() -> None:
     assert "hicra/advantage_planning_base/mean" not in metrics
     assert "hicra/step_time_fraction" not in metrics
     assert all(np.isfinite(value) for value in metrics.values())
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (r"so \boxed{12}.", "12"),
-        (r"\boxed{1} then \boxed{ \frac{1}{2} }", r"\frac{1}{2}"),
-        (r"\boxed{7} and \boxed{8", "7"),
-        (r"\boxed{}", ""),
-        ("12", None),
-        ("", None),
-    ],
-)
-def test_last_boxed(text: str, expected: str | None) -> None:
-    assert last_boxed(text) == expected
-
-
-def test_reward() -> None:
-    assert compute_score("x", r"\boxed{12}", "12") == {"score": 1.0, "acc": 1.0, "boxed": 1.0}
-    assert compute_score("x", r"\boxed{13}", "12")["score"] == 0.0
-    assert compute_score("x", "12", "12") == {"score": 0.0, "acc": 0.0, "boxed": 0.0}

@@ -253,23 +253,22 @@ class StageWatch:
         Returns:
             The step that is to be the last of this stage, or None to go on.
         """
-        if self.state.decision is None and step < total_steps:
-            stage = self.plan.stages[self.state.stage]
-            goals: dict[str, tuple[Rule | None, int | str]] = {
-                "until": (stage.until, self.state.stage + 1),
-                "stop": (self.plan.stop, STOP),
-            }
-            for name, (rule, to) in goals.items():
-                reading = rule.reading(metrics) if rule else None
-                if rule is None or reading is None:
-                    continue
-                pairs = self.state.readings.setdefault(name, [])
-                pairs.append((step, reading))
-                if rule.fires(pairs):
-                    recent = ", ".join(f"{value:.4g}" for _, value in pairs[-rule.in_a_row :])
-                    limit = f"above {rule.above:g}" if rule.above is not None else "falling"
-                    why = f"{rule.metric} {limit} {rule.in_a_row} times in a row: {recent}"
-                    self.state.decision = {"at_step": step + 1, "to": to, "why": why}
-                    print(f"[hicra] step {step + 1} is the last of stage {stage.name!r}: {why}", flush=True)
+        stage = self.plan.stages[self.state.stage]
+        goals: dict[str, tuple[Rule | None, int | str]] = {
+            "until": (stage.until, self.state.stage + 1),
+            "stop": (self.plan.stop, STOP),
+        }
+        for name, (rule, to) in goals.items():
+            reading = rule.reading(metrics) if rule else None
+            if rule is None or reading is None:
+                continue
+            pairs = self.state.readings.setdefault(name, [])
+            pairs.append((step, reading))
+            if rule.fires(pairs) and self.state.decision is None and step < total_steps:
+                recent = ", ".join(f"{value:.4g}" for _, value in pairs[-rule.in_a_row :])
+                limit = f"above {rule.above:g}" if rule.above is not None else "falling"
+                why = f"{rule.metric} {limit} {rule.in_a_row} times in a row: {recent}"
+                self.state.decision = {"at_step": step + 1, "to": to, "why": why}
+                print(f"[hicra] step {step + 1} is the last of stage {stage.name!r}: {why}", flush=True)
         self.state.save(self.state_path)
         return self.state.decision["at_step"] if self.state.decision else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import demo
 import planning_world
 import tiny_model
 import torch
+import transformers
+from conftest import ROOT, real_tokenizer
 
 # fmt: off
 TINY = [
@@ -29,20 +32,87 @@ TINY = [
 # fmt: on
 
 
-def make_model(folder: Path) -> Path:
-    """A tiny random Qwen2 and its tokenizer, with problems beside it; its outputs are noise with digits."""
-    import random
+ARCHITECTURES = {
+    # A row's architecture, and the real tokenizer with its chat template where `make material` has fetched it.
+    "qwen2": ("Qwen2Config", None),
+    "qwen3": ("Qwen3Config", "qwen3"),
+    "llama": ("LlamaConfig", "llama3"),
+}
 
+
+def make_model(folder: Path, architecture: str = "qwen2") -> Path:
+    """A tiny random model and its tokenizer, with problems beside it; its outputs are noise."""
     warm, train, held_out = planning_world.splits(0, n_train=64, n_test=8)
     folder.mkdir(parents=True, exist_ok=True)
-    rng = random.Random(0)
-    tokenizer = tiny_model.train_tokenizer([f"{p.text}\n{planning_world.trace(p, rng)}" for p in warm[:2000]])
     torch.manual_seed(0)
-    tiny_model.new_model(tokenizer).save_pretrained(folder / "model")
+    config_class, real = ARCHITECTURES[architecture]
+    if real is None:
+        rng = random.Random(0)
+        tokenizer = tiny_model.train_tokenizer([f"{p.text}\n{planning_world.trace(p, rng)}" for p in warm[:2000]])
+        model = tiny_model.new_model(tokenizer)
+    else:
+        tokenizer = real_tokenizer(real)
+        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+        config = getattr(transformers, config_class)(
+            vocab_size=len(tokenizer),
+            hidden_size=128,
+            intermediate_size=256,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=32,
+            max_position_embeddings=512,
+            tie_word_embeddings=True,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        model = transformers.AutoModelForCausalLM.from_config(config)
+    model.save_pretrained(folder / "model")
     tokenizer.save_pretrained(folder / "model")
     for name, problems in (("train", train), ("test", held_out)):
         demo.write_problems([(p.text, p.answer) for p in problems], folder / f"{name}.parquet", "planning_world")
     return folder
+
+
+# What makes a full-scale recipe fit a laptop; the script itself is run word for word.
+# fmt: off
+SMALL = [
+    "+machine=cpu",
+    "data.train_batch_size=4", "actor_rollout_ref.rollout.n=4", "actor_rollout_ref.actor.ppo_mini_batch_size=4",
+    "actor_rollout_ref.model.use_remove_padding=False", "actor_rollout_ref.model.enable_gradient_checkpointing=False",
+    "actor_rollout_ref.actor.fsdp_config.param_offload=False",
+    "actor_rollout_ref.actor.fsdp_config.optimizer_offload=False",
+    "actor_rollout_ref.rollout.val_kwargs.n=1",
+    "trainer.val_before_train=False",
+]
+# fmt: on
+
+
+def recipe(
+    row: str, world: Path, out: Path, *extra: str, steps: int = 2, prompt: int = 48, response: int = 24, **knobs: str
+) -> tuple[int, str, list[dict[str, Any]]]:
+    """Run a row's script on a tiny model; see ``run``. ``knobs`` are the script's environment variables."""
+    environment = {
+        "MODEL_PATH": str(world / "model"),
+        "TRAIN_FILE": str(world / "train.parquet"),
+        "TEST_FILE": str(world / "test.parquet"),
+        "NNODES": "1",
+        "GPUS_PER_NODE": "1",
+        "MAX_PROMPT_LENGTH": str(prompt),
+        "MAX_RESPONSE_LENGTH": str(response),
+        "OUTPUT_DIR": str(out / "checkpoints"),
+        "LOGGER": '["console","file"]',
+        "STAGES": "none",
+        "STEPS": str(steps),
+        **knobs,
+    }
+    model_len = f"actor_rollout_ref.rollout.max_model_len={prompt + response}"
+    script = str(ROOT / "recipes" / f"{row}.sh")
+    return run(["bash", script, *SMALL, model_len, *extra], out, environment=environment)
+
+
+NO_FILES = ["trainer.test_freq=-1", "trainer.save_freq=-1"]
 
 
 def overrides(world: Path, steps: int, *extra: str) -> list[str]:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
 from reference_matcher import reference
 from transformers import AutoTokenizer
 
@@ -150,42 +149,6 @@ def test_legacy(world: Path, tmp_path: Path, what: str) -> None:
         logged[name] = [{key: row["data"][key] for key in kept} for row in rows]
     assert logged["hicra"] == logged["grpo"]
     assert all(step["actor/grad_norm"] > 0 for step in logged["grpo"])
-
-
-def test_recipe_runs_on_a_cpu(world: Path, tmp_path: Path) -> None:
-    """The full-scale script, word for word, with overrides that fit a laptop."""
-    environment = {
-        "MODEL_PATH": str(world / "model"),
-        "TRAIN_FILE": str(world / "train.parquet"),
-        "TEST_FILE": str(world / "test.parquet"),
-        "NNODES": "1",
-        "GPUS_PER_NODE": "1",
-        "MAX_PROMPT_LENGTH": "48",
-        "MAX_RESPONSE_LENGTH": "24",
-        "OUTPUT_DIR": str(tmp_path / "checkpoints"),
-        "LOGGER": '["console","file"]',
-    }
-    small = [
-        "+machine=cpu",
-        "data.train_batch_size=4",
-        "actor_rollout_ref.rollout.n=4",
-        "actor_rollout_ref.actor.ppo_mini_batch_size=4",
-        "actor_rollout_ref.rollout.max_model_len=72",
-        "actor_rollout_ref.model.use_remove_padding=False",
-        "actor_rollout_ref.model.enable_gradient_checkpointing=False",
-        "actor_rollout_ref.actor.fsdp_config.param_offload=False",
-        "actor_rollout_ref.actor.fsdp_config.optimizer_offload=False",
-        "actor_rollout_ref.rollout.val_kwargs.n=1",
-        "trainer.total_training_steps=2",
-        "trainer.val_before_train=False",
-        "trainer.test_freq=-1",
-        "trainer.save_freq=-1",
-    ]
-    script = str(ROOT / "recipes" / "qwen25_7b_hicra.sh")
-    code, log, rows = runs.run(["bash", script, *small], tmp_path, environment=environment)
-    assert code == 0, log[-3000:]
-    assert sum("hicra/planning_fraction" in row["data"] for row in rows) == 2
-    assert "'alpha': 0.2" in log
 
 
 DISAGGREGATED = ["+machine=cpu_disaggregated"]

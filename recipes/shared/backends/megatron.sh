@@ -6,5 +6,4 @@ ACTOR+=(
     actor_rollout_ref.actor.megatron.tensor_model_parallel_size=2   # ours
     actor_rollout_ref.actor.megatron.param_offload=True
     actor_rollout_ref.actor.megatron.optimizer_offload=True
-    actor_rollout_ref.actor.megatron.grad_offload=True
 )

@@ -1,0 +1,209 @@
+"""Staged runs: rules, plans, and the hand-over from one stage to the next, crashed at every point of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from hicra_verl.training.stages import Rule, StagesError, StageWatch, State, load_plan
+from hicra_verl.training.supervisor import Supervisor, last_saved_step, settings_of
+
+FAKE = Path(__file__).with_name("fake_trainer.py")
+PLAN = """
+stages:
+  - name: short
+    set: {data.max_response_length: 16}
+    until: {metric: response_length/clip_ratio, above: 0.2, in_a_row: 3}
+  - name: long
+    set: {data.max_response_length: 32}
+"""
+
+
+@pytest.mark.parametrize(
+    ("rule", "values", "fires"),
+    [
+        (Rule("m", 0.2, False, 2), [0.3, 0.25], True),
+        (Rule("m", 0.2, False, 2), [0.3, 0.2], False),
+        (Rule("m", 0.2, False, 2), [0.3], False),
+        (Rule("m", 0.2, False, 2), [0.3, 0.1, 0.3, 0.3], True),
+        (Rule("m", None, True, 2), [0.5, 0.4, 0.3], True),
+        (Rule("m", None, True, 2), [0.4, 0.3], False),
+        (Rule("m", None, True, 2), [0.5, 0.4, 0.4], False),
+    ],
+)
+def test_rules(rule: Rule, values: list[float], fires: bool) -> None:
+    assert rule.fires(list(enumerate(values))) is fires
+
+
+def test_a_rule_averages_what_its_pattern_matches() -> None:
+    rule = Rule("val-core/*/acc/mean@*", None, True, 1)
+    assert rule.reading(
+        {"val-core/aime24/acc/mean@32": 0.2, "val-core/amc23/acc/mean@32": 0.4, "x": 9}
+    ) == pytest.approx(0.3)
+    assert rule.reading({"x": 1}) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("stages: []", "expected a list of at least one stage"),
+        ("stages: [{name: a, until: {metric: m, above: 1}}]", "the last has nothing to go on to"),
+        ("stages: [{name: a}, {name: b}]", "every stage but the last needs one"),
+        ("stages: [{name: 16}]", "expected a name (quote it"),
+        ("stages: [{name: a, sets: {}}]", "did you mean 'set'?"),
+        ("stages: [{name: a, set: {data: {max_response_length: 1}}}]", "by their full names"),
+        ("stages: [{name: a, until: {metric: m}}, {name: b}]", "give either above: NUMBER or falling: true"),
+        ("stages: [{name: a, until: {metric: m, above: high}}, {name: b}]", "expected a number, got 'high'"),
+        ("stages: [{name: a, until: {metric: m, above: 1, in_a_row: 0}}, {name: b}]", "at least 1"),
+        ("stages: {", "not valid YAML"),
+        ("7", "expected a mapping"),
+    ],
+)
+def test_wrong_plans(content: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text(content)
+    with pytest.raises(StagesError, match=r"plan\.yaml") as caught:
+        load_plan(path)
+    assert message in str(caught.value)
+
+
+def test_the_shipped_plans_are_valid() -> None:
+    for name in ("paper", "vision"):
+        plan = load_plan(ROOT / "recipes" / "shared" / "stages" / f"{name}.yaml")
+        assert [stage.name for stage in plan.stages] == ["16k", "32k"]
+        assert plan.stages[0].until == Rule("response_length/clip_ratio", 0.2, False, 5)
+        context = [stage.settings["actor_rollout_ref.actor.ppo_max_token_len_per_gpu"] for stage in plan.stages]
+        assert context == [16384, 32768]
+
+
+def test_a_command_that_sets_what_a_stage_sets_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "plan.yaml").write_text(PLAN)
+    words = ["python", "trainer.default_local_dir=x", "data.max_response_length=8"]
+    with pytest.raises(StagesError, match=r"data\.max_response_length=8 is in the command.*STAGES=none"):
+        Supervisor(tmp_path / "plan.yaml", words)
+    with pytest.raises(StagesError, match="must set trainer.default_local_dir"):
+        Supervisor(tmp_path / "plan.yaml", ["python"])
+    with pytest.raises(StagesError, match="leave trainer.resume_mode at auto"):
+        Supervisor(tmp_path / "plan.yaml", [*words[:2], "trainer.resume_mode=disable"])
+    assert settings_of(["python", "-m", "verl", "+a.b=1", "a.b=2"]) == {"a.b": "2"}
+
+
+def test_a_state_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "stages.json").write_text('{"stage": 0}')
+    with pytest.raises(StagesError, match="not the state of a staged run"):
+        State.load(tmp_path / "stages.json")
+    (tmp_path / "plan.yaml").write_text(PLAN)
+    with pytest.raises(StagesError, match="start staged runs with `hicra stages"):
+        StageWatch(tmp_path / "plan.yaml", tmp_path / "absent.json")
+
+
+@pytest.mark.parametrize("tracker", ["", "12x", "99"])
+def test_a_tracker_cut_short_is_mended(tracker: str, tmp_path: Path) -> None:
+    for step, complete in ((8, True), (12, True), (16, False)):
+        (tmp_path / f"global_step_{step}").mkdir()
+        if complete:
+            (tmp_path / f"global_step_{step}" / "data.pt").touch()
+    (tmp_path / "latest_checkpointed_iteration.txt").write_text(tracker)
+    assert last_saved_step(tmp_path) == 12
+    assert (tmp_path / "latest_checkpointed_iteration.txt").read_text() == "12"
+
+
+CRASHES = [
+    "nowhere",
+    "at the start of a trainer",
+    "after the decision",
+    "while the last checkpoint is written",
+    "while the tracker file is written",
+    "after the last checkpoint",
+    "at the end of a trainer",
+    "at the start of the next stage",
+]
+
+
+def staged(folder: Path, plan: str = PLAN, total: int = 12) -> list[str]:
+    (folder / "plan.yaml").write_text(plan)
+    fake = [
+        sys.executable,
+        str(FAKE),
+        f"total={total}",
+        "trainer.save_freq=4",
+        f"trainer.default_local_dir={folder / 'run'}",
+    ]
+    return [sys.executable, "-m", "hicra_verl.cli", "stages", str(folder / "plan.yaml"), "--", *fake]
+
+
+def logged(folder: Path) -> dict[int, tuple[int, int]]:
+    """Step to (response length, optimiser's step count); of a step done twice, the last time counts."""
+    rows = {}
+    for path in sorted((folder / "run" / "metrics").glob("*.jsonl")):
+        for line in path.read_text().splitlines():
+            step, length, optimiser = map(int, line.split())
+            rows[step] = (length, optimiser)
+    return rows
+
+
+@pytest.mark.parametrize("point", CRASHES)
+def test_the_hand_over_survives_a_crash(point: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "FAKE_CRASH": point, "PYTHONPATH": str(ROOT)}
+    codes = []
+    for _ in range(3):
+        done = subprocess.run(staged(tmp_path), env=environment, capture_output=True, text=True, timeout=120)
+        codes.append(done.returncode)
+        if done.returncode == 0:
+            break
+        assert "the same command goes on from the last checkpoint" in done.stdout, done.stderr
+    assert codes == ([0] if point == "nowhere" else [-9 % 256, 0])
+    # verl saves a checkpoint before it logs the step's metrics: a crash between the two loses that one row.
+    lost = {4} if point in ("while the tracker file is written", "after the last checkpoint") else set()
+    rows = logged(tmp_path)
+    assert set(rows) == set(range(1, 13)) - lost
+    # The rule fires at step 3 (where readings were lost: when they are there again), so step 4 ends the first stage.
+    assert all(length == (16 if step <= 4 else 32) for step, (length, _) in rows.items())
+    assert all(optimiser == step for step, (_, optimiser) in rows.items())  # the optimiser's state went on
+    state = json.loads((tmp_path / "run" / "stages.json").read_text())
+    assert [(entry["stage"], entry["from_step"]) for entry in state["history"]] == [("short", 0), ("long", 4)]
+
+
+@pytest.mark.parametrize("delay_s", [0.3, 0.6, 0.9, 1.2])
+def test_the_supervisor_itself_may_be_killed(delay_s: float, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(staged(tmp_path), env=environment, stdout=subprocess.DEVNULL, start_new_session=True)
+    time.sleep(delay_s)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    done = subprocess.run(staged(tmp_path), env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert [length for length, _ in logged(tmp_path).values()] == [16] * 4 + [32] * 8
+
+
+def test_the_stop_rule_ends_the_run_for_good(tmp_path: Path) -> None:
+    plan = PLAN + "stop: {metric: val/acc, falling: true, in_a_row: 6}\n"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for _ in range(2):
+        done = subprocess.run(staged(tmp_path, plan), env=environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        assert "the run has been stopped at step 8: val/acc falling 6 times in a row" in done.stdout
+    assert sorted(logged(tmp_path)) == list(range(1, 9))
+
+
+def test_two_supervisors_do_not_share_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    import hicra_verl.training.supervisor as supervisor
+
+    monkeypatch.setattr(supervisor, "LOCK_WAIT_S", 1)
+    (tmp_path / "plan.yaml").write_text(PLAN)
+    (tmp_path / "run").mkdir()
+    second = Supervisor(tmp_path / "plan.yaml", ["true", f"trainer.default_local_dir={tmp_path / 'run'}"])
+    with (tmp_path / "run" / "stages.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(StagesError, match="another trainer works there"):
+            second.run()
