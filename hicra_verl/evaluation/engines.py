@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -188,7 +188,8 @@ class EndpointEngine:
 
         key = api_key or os.environ.get("OPENAI_API_KEY") or "none"
         self.client = OpenAI(base_url=base_url, api_key=key, timeout=timeout_s, max_retries=retries)
-        self.base_url, self.model, self.sampling, self.concurrency = base_url, model, sampling, concurrency
+        self.base_url, self.model, self.sampling = base_url, model, sampling
+        self.concurrency, self.retries = concurrency, retries
 
     def _ask(self, request: Request) -> Completion:
         def image_part(image: dict[str, Any]) -> dict[str, Any]:
@@ -197,18 +198,32 @@ class EndpointEngine:
 
         arguments = self.sampling.template_arguments
         messages: Any = _parts(request.item, image_part)
-        answer = self.client.chat.completions.create(
-            model=self.model,
-            messages=messages,
-            temperature=self.sampling.temperature,
-            top_p=self.sampling.top_p,
-            max_tokens=self.sampling.max_tokens,
-            seed=request.seed,
-            extra_body={"chat_template_kwargs": arguments} if arguments else None,
+        answer = self._until_well_formed(
+            lambda: self.client.chat.completions.create(
+                model=self.model,
+                messages=messages,
+                temperature=self.sampling.temperature,
+                top_p=self.sampling.top_p,
+                max_tokens=self.sampling.max_tokens,
+                seed=request.seed,
+                extra_body={"chat_template_kwargs": arguments} if arguments else None,
+            )
         )
         choice = answer.choices[0]
         tokens = answer.usage.completion_tokens if answer.usage else 0
         return Completion(request, choice.message.content or "", str(choice.finish_reason), tokens)
+
+    def _until_well_formed(self, ask: Callable[[], Any]) -> Any:
+        """The client retries faults of the connection and of the server, but not an answer that is no JSON."""
+        for left in reversed(range(self.retries + 1)):
+            try:
+                answer = ask()
+                if getattr(answer, "choices", None):
+                    return answer
+                raise ValueError("the answer holds no choices")
+            except ValueError:
+                if left == 0:
+                    raise
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         from openai import OpenAIError
@@ -216,7 +231,7 @@ class EndpointEngine:
         waiting = iter(requests)
         with ThreadPoolExecutor(self.concurrency) as threads:
             running: set[Future[Completion]] = set()
-            failure: OpenAIError | None = None
+            failure: Exception | None = None
             while True:
                 while failure is None and len(running) < self.concurrency:
                     request = next(waiting, None)
@@ -229,7 +244,7 @@ class EndpointEngine:
                 for future in done:
                     try:
                         yield future.result()
-                    except OpenAIError as error:
+                    except (OpenAIError, ValueError) as error:
                         failure = failure or error  # what is in flight is still taken in
             if failure is not None:
                 raise EvaluationError(

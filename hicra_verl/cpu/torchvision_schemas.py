@@ -1,0 +1,30 @@
+"""Let torchvision's wheel for CUDA be imported beside a CPU build of torch, for vision-language models without a GPU.
+
+transformers' and vLLM's image processors use torchvision's transforms, which are plain tensor code. Importing torchvision
+also refers to two of its compiled operators, whose library cannot load without CUDA. Declaring their schemas is enough
+for the import; nothing here calls them, and a call would fail as an unimplemented operator.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata as metadata
+from typing import Any
+
+_libraries: list[Any] = []  # torch drops a declaration when its library object is collected
+
+
+def declare() -> None:
+    """Declare the schemas, once per process, if the installed torchvision is not a CPU build."""
+    if _libraries:
+        return
+    try:
+        if "+cpu" in metadata.version("torchvision"):
+            return
+    except metadata.PackageNotFoundError:
+        return
+    import torch
+
+    library = torch.library.Library("torchvision", "DEF")
+    for name in ("nms", "qnms"):
+        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _libraries.append(library)
