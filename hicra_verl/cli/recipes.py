@@ -35,7 +35,7 @@ def list_recipes(context: typer.Context) -> None:
     table.add_column("does", no_wrap=True)
     try:
         for entry in all_recipes():
-            numbers = " · ".join(f"{TITLES[name]} {value:g}" for name, value in entry.numbers)
+            numbers = " · ".join(f"{TITLES[name]} {value:.1f}" for name, value in entry.numbers)
             if entry.source == "review":
                 numbers += " (authors, in review)"
             does = "trains" if entry.trains else "evaluates"

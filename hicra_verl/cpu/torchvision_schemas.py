@@ -1,8 +1,8 @@
 """Let torchvision's wheel for CUDA be imported beside a CPU build of torch, for vision-language models without a GPU.
 
-transformers' and vLLM's image processors use torchvision's transforms, which are plain tensor code. Importing torchvision
-also refers to two of its compiled operators, whose library cannot load without CUDA. Declaring their schemas is enough
-for the import; nothing here calls them, and a call would fail as an unimplemented operator.
+transformers' and vLLM's image processors use torchvision's transforms, which are plain tensor code. Importing
+torchvision also refers to two of its compiled operators, whose library cannot load without CUDA. Declaring their
+schemas is enough for the import; nothing here calls them, and a call would fail as an unimplemented operator.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ def declare() -> None:
         return
     import torch
 
-    library = torch.library.Library("torchvision", "DEF")
+    library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
     for name in ("nms", "qnms"):
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        schema = f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+        library.define(schema)  # type: ignore[no-untyped-call]
     _libraries.append(library)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import json
 import os
 import re
 import shlex
@@ -49,6 +50,21 @@ def last_saved_step(folder: Path) -> int:
     temporary.write_text(str(max(complete)))
     temporary.replace(tracker)
     return max(complete)
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """What verl's file logger wrote in all starts of a run: ``{"step": int, "data": {…}}``, one row a step, in order.
+
+    Args:
+        folder: the run's ``trainer.default_local_dir``. Of a step done twice, around a crash, the last time counts; a
+            line cut short by a crash is left out.
+    """
+    rows: dict[int, dict[str, Any]] = {}
+    for path in sorted((folder / "metrics").glob("*.jsonl")):
+        for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
+            row = json.loads(line)
+            rows[row["step"]] = row
+    return [rows[step] for step in sorted(rows)]
 
 
 class Supervisor:

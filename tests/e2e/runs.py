@@ -8,6 +8,8 @@ import random
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +92,18 @@ SMALL = [
 
 
 def recipe(
-    row: str, world: Path, out: Path, *extra: str, steps: int = 2, prompt: int = 48, response: int = 24, **knobs: str
+    row: str,
+    world: Path,
+    out: Path,
+    *extra: str,
+    steps: int = 2,
+    prompt: int = 48,
+    response: int = 24,
+    kill_when: Callable[[], bool] | None = None,
+    **knobs: str | None,
 ) -> tuple[int, str, list[dict[str, Any]]]:
     """Run a row's script on a tiny model; see ``run``. ``knobs`` are the script's environment variables."""
-    environment = {
+    environment: dict[str, str | None] = {
         "MODEL_PATH": str(world / "model"),
         "TRAIN_FILE": str(world / "train.parquet"),
         "TEST_FILE": str(world / "test.parquet"),
@@ -109,7 +119,7 @@ def recipe(
     }
     model_len = f"actor_rollout_ref.rollout.max_model_len={prompt + response}"
     script = str(ROOT / "recipes" / f"{row}.sh")
-    return run(["bash", script, *SMALL, model_len, *extra], out, environment=environment)
+    return run(["bash", script, *SMALL, model_len, *extra], out, environment=environment, kill_when=kill_when)
 
 
 NO_FILES = ["trainer.test_freq=-1", "trainer.save_freq=-1"]
@@ -130,16 +140,28 @@ def overrides(world: Path, steps: int, *extra: str) -> list[str]:
 
 
 def run(
-    command: list[str], out: Path, timeout_s: int = 600, environment: dict[str, str] | None = None
+    command: list[str],
+    out: Path,
+    timeout_s: int = 600,
+    environment: dict[str, str | None] | None = None,
+    kill_when: Callable[[], bool] | None = None,
 ) -> tuple[int, str, list[dict[str, Any]]]:
-    """Run a command; return its exit code, its output, and the metrics verl's file logger wrote."""
+    """Run a command; return its exit code, its output, and the metrics verl's file logger wrote.
+
+    ``environment``: variables to set, or with None to leave out. ``kill_when``: once true, the command is killed (-9).
+    """
     out.mkdir(parents=True, exist_ok=True)
     metrics = out / "metrics.jsonl"
-    env = {**os.environ, "VERL_FILE_LOGGER_PATH": str(metrics), "PYTHON": sys.executable, **(environment or {})}
+    wanted = {"VERL_FILE_LOGGER_PATH": str(metrics), "PYTHON": sys.executable, **(environment or {})}
+    env = {**os.environ, **{name: value for name, value in wanted.items() if value is not None}}
     log = out / "log.txt"
     with log.open("wb") as stream:
         process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT, env=env, start_new_session=True)
         try:
+            while kill_when is not None and process.poll() is None:
+                if kill_when():
+                    process.kill()
+                time.sleep(0.1)
             code = process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             code = -1

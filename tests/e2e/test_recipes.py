@@ -2,44 +2,71 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+import vision
 
 import runs
 from hicra_verl.recipes import all_recipes
+from hicra_verl.training import supervisor
 
 pytestmark = [pytest.mark.e2e, pytest.mark.recipes, pytest.mark.timeout(900)]
 HERE = Path(__file__).parent
 COIN = f"reward.custom_reward_function.path={HERE / 'rewards.py'}"  # mixed groups, so that filtering has work
 
 # A row for each architecture and each method's own settings; HICRA_ALL_RECIPES=1 runs every training row.
-CHOSEN = ["qwen25_7b_hicra", "qwen3_4b_nothink_hicra", "llama31_8b_instruct_hicra", "qwen25_7b_high_entropy"]
-ALL = [entry.row for entry in all_recipes() if entry.trains and "_vl_" not in entry.row]
+CHOSEN = [
+    "qwen25_7b_hicra",
+    "qwen3_4b_nothink_hicra",
+    "llama31_8b_instruct_hicra",
+    "qwen25_7b_high_entropy",
+    "qwen25_vl_7b_hicra",
+]
+ALL = [entry.row for entry in all_recipes() if entry.trains]
 ROWS = ALL if os.environ.get("HICRA_ALL_RECIPES") else CHOSEN
 
 
+PLAN = """
+stages:
+  - name: short
+    set: {data.max_response_length: 16}
+    until: {metric: response_length/clip_ratio, above: 0.2, in_a_row: 2}
+  - name: long
+    set: {data.max_response_length: 24}
+"""
+
+
 def architecture(row: str) -> str:
+    if "_vl_" in row:
+        return "qwen2_5_vl"
     return {"qwen25": "qwen2", "qwen3": "qwen3"}.get(row.split("_")[0], "llama")
 
 
 @pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return {}
+def world_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A tiny model of an architecture, made once."""
 
+    @cache
+    def make(kind: str) -> Path:
+        folder = tmp_path_factory.mktemp(kind)
+        return vision.make_in_a_process(folder) if kind == "qwen2_5_vl" else runs.make_model(folder, kind)
 
-def world_of(row: str, worlds: dict[str, Path], factory: pytest.TempPathFactory) -> Path:
-    kind = architecture(row)
-    if kind not in worlds:
-        worlds[kind] = runs.make_model(factory.mktemp(kind), kind)
-    return worlds[kind]
+    return make
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_two_steps(row: str, worlds: dict[str, Path], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    world = world_of(row, worlds, tmp_path_factory)
-    code, log, rows = runs.recipe(row, world, tmp_path, COIN, *runs.NO_FILES, prompt=160)
+def test_two_steps(row: str, world_of: Callable[[str], Path], tmp_path: Path) -> None:
+    world = world_of(architecture(row))
+    knobs = vision.environment() if "_vl_" in row else {}
+    code, log, rows = runs.recipe(row, world, tmp_path, COIN, *runs.NO_FILES, prompt=160, **knobs)
     assert code == 0, log[-3000:]
     steps = [step["data"] for step in rows if "actor/pg_loss" in step["data"]]
     assert len(steps) == 2
@@ -47,5 +74,43 @@ def test_two_steps(row: str, worlds: dict[str, Path], tmp_path: Path, tmp_path_f
     if row.endswith("high_entropy"):
         # 30% of the tokens, less those whose advantage is zero.
         assert max(step["hicra/tokens_changed"] for step in steps) > 0
+    if "_vl_" in row:
+        assert steps[0]["prompt_length/mean"] == pytest.approx(
+            vision.prompt_tokens(world), abs=1
+        )  # the image's included
     if row.startswith("qwen3_4b_nothink"):
         assert "'enable_thinking': False" in log
+
+
+def test_a_longer_context_by_itself(world_of: Callable[[str], Path], tmp_path: Path) -> None:
+    """Responses are cut off, so the run goes on with longer ones from its checkpoint; killed in the hand-over first."""
+    world, out = world_of("qwen2"), tmp_path / "checkpoints"
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(PLAN)
+    # The metrics file is the supervisor's to name.
+    how: dict[str, Any] = {"prompt": 48, "response": 24, "steps": 5, "STAGES": str(plan), "VERL_FILE_LOGGER_PATH": None}
+    settings = [COIN, "trainer.test_freq=-1", "actor_rollout_ref.actor.ppo_max_token_len_per_gpu=256"]
+
+    def decided() -> bool:
+        state = out / "stages.json"
+        return state.exists() and json.loads(state.read_text())["decision"] is not None
+
+    code, _, _ = runs.recipe("qwen25_7b_hicra", world, tmp_path, *settings, kill_when=decided, **how)
+    assert code == -signal.SIGKILL
+    code, log, _ = runs.recipe("qwen25_7b_hicra", world, tmp_path, *settings, **how)
+    assert code == 0, log[-3000:]
+
+    state = json.loads((out / "stages.json").read_text())
+    assert [entry["stage"] for entry in state["history"]] == ["short", "long"]
+    hand_over = state["history"][1]["from_step"]
+    assert hand_over == 3  # two steps fire the rule, the third is the stage's last
+    data = {row["step"]: row["data"] for row in supervisor.read_metrics(out)}
+    assert sorted(data) == [1, 2, 3, 4, 5]
+    assert {step: row["response_length/max"] for step, row in data.items()} == {1: 16, 2: 16, 3: 16, 4: 24, 5: 24}
+    assert all(row["response_length/clip_ratio"] > 0.2 for row in data.values())
+    # The optimiser went on: its own step count is that of all updates, the first stage's included.
+    for step in (hand_over, 5):
+        optimiser = torch.load(
+            out / f"global_step_{step}" / "actor" / "optim_world_size_1_rank_0.pt", weights_only=False
+        )
+        assert {int(values["step"]) for values in optimiser["state"].values()} == {step}
