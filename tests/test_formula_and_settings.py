@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hicra_verl.advantage import shape_advantages
@@ -15,6 +17,7 @@ from hicra_verl.config import HicraConfig, HicraConfigError
 from hicra_verl.grams import Gram, GramSet
 from hicra_verl.grams.matcher import GramMatcher
 from hicra_verl.metrics import entropy_nats
+from hicra_verl.metrics.forks import high_entropy_mask
 from hicra_verl.training.step import StepShaper
 
 BY_HAND = [  # A, planning, A' at alpha 0.25
@@ -127,3 +130,50 @@ def test_no_planning_mean_is_invented() -> None:
     assert "hicra/advantage_planning_base/mean" not in metrics
     assert "hicra/step_time_fraction" not in metrics
     assert all(np.isfinite(value) for value in metrics.values())
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(0, 20), st.booleans()), min_size=3, max_size=3),
+        min_size=1,
+        max_size=6,
+    ),
+    st.sampled_from([0.1, 0.3, 0.5, 0.9]),
+)
+def test_high_entropy_mask_against_sorting(rows: list[list[tuple[int, bool]]], share: float) -> None:
+    entropy = torch.tensor([[float(value) for value, _ in row] for row in rows])
+    own = torch.tensor([[mine for _, mine in row] for row in rows])
+    values = sorted((value for row in rows for value, mine in row if mine), reverse=True)
+    kept = int(share * len(values))
+    expected = [[mine and kept > 0 and value >= values[kept - 1] for value, mine in row] for row in rows]
+    assert high_entropy_mask(entropy, own, share).tolist() == expected
+
+
+def test_the_bonus_on_high_entropy_tokens() -> None:
+    grams = GramSet("test", (Gram("so", "other", ""),))
+    shaper = StepShaper(HicraConfig(tokens="high_entropy"), grams, GramMatcher(grams, [b"so", b"x"]))
+    base = torch.tensor([[1.0, -1.0, 1.0, -1.0, 1.0], [1.0, 1.0, 1.0, 1.0, 9.0]])
+    entropy = torch.tensor([[9.0, 8.0, 0.1, 0.1, 0.1], [7.0, 0.1, 0.1, 0.1, 9.9]])
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 1, 0]])
+    shaped = shaper.shape(base, torch.zeros(2, 5, dtype=torch.long), mask, entropy)
+    # Nine own tokens, of which 30% are two: those of entropy 9 and 8; the 9.9 is not the policy's.
+    assert torch.equal(shaped != base, torch.tensor([[True, True, False, False, False], [False] * 5]))
+    assert shaped[0, :2].tolist() == pytest.approx([1.2, -0.8])
+    with pytest.raises(ValueError, match="only verl's V1 trainer keeps"):
+        shaper.shape(base, torch.zeros(2, 5, dtype=torch.long), mask)
+    with pytest.raises(ValueError, match="must have one shape"):
+        high_entropy_mask(entropy, mask[:1].bool())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"tokens": "planing"}, "did you mean 'planning'?"),
+        ({"entropy_share": 1.0}, "0 < share < 1"),
+        ({"entropy_share": True}, "0 < share < 1"),
+    ],
+)
+def test_wrong_token_settings(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(HicraConfigError, match=re.escape(message)):
+        HicraConfig.from_mapping(wrong)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny_model
+from conftest import ROOT, real_tokenizer
 
-from hicra_verl.grams import FUNCTIONS, GramSetError, load_grams
-from hicra_verl.grams.gramset import parse_grams
+from hicra_verl.grams import FUNCTIONS, GramSet, GramSetError, load_grams
+from hicra_verl.grams.gramset import parse_grams, save_grams
+from hicra_verl.grams.matcher import GramMatcher
+from hicra_verl.grams.token_bytes import token_bytes
 
 
 def file_with(*grams: str, head: str = '"schema_version": 1, "name": "t"') -> bytes:
@@ -159,7 +165,7 @@ def test_doctor_as_json() -> None:
     assert result.returncode == 0
     found = {f"{check['group']}: {check['name']}": check["found"] for check in report["checks"]}
     assert found["plugin: fresh Ray worker"] == "registered"
-    assert sum(name.startswith("seams") and state == "in place" for name, state in found.items()) == 5
+    assert sum(name.startswith("seams") and state == "in place" for name, state in found.items()) == 6
     assert found["grams: paper"].startswith("249 grams")
 
 
@@ -172,3 +178,46 @@ def test_doctor_says_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not report["ok"]
     assert any("VERL_USE_EXTERNAL_PLUGINS=none" in check["remedy"] for check in report["checks"])
     assert "no such gram set" in hicra("doctor", "--no-ray", "--grams", "nothing").stdout
+
+
+def test_a_placebo_flags_as_many_tokens(tmp_path: Path, math_responses: list[str]) -> None:
+    """As many phrases of as many words, about as many flagged tokens, none of the set's own, and the same again."""
+    from hicra_verl.grams.placebo import TOLERANCE, make_placebo
+
+    tokenizer = real_tokenizer("qwen3")
+    table = token_bytes(tokenizer)
+    paper, texts = load_grams("paper"), math_responses[:200]
+    placebo, shares = make_placebo(paper, texts, tokenizer, table, seed=1)
+    assert placebo == make_placebo(paper, texts, tokenizer, table, seed=1)[0]
+    assert [len(gram.text.split()) for gram in placebo] == [len(gram.text.split()) for gram in paper]
+    assert not {gram.text for gram in placebo} & {gram.text for gram in paper}
+    assert len({gram.text for gram in placebo}) == len(paper)
+    ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+
+    def flagged_share(grams: GramSet) -> float:  # on the tokens themselves
+        matcher = GramMatcher(grams, table)
+        return sum(int(matcher.match(np.array([row])).planning_mask.sum()) for row in ids) / sum(map(len, ids))
+
+    assert shares == {"placebo": flagged_share(placebo), "reference": flagged_share(paper)}
+    assert abs(shares["placebo"] - shares["reference"]) <= TOLERANCE * shares["reference"]
+    save_grams(placebo, tmp_path / "p.json")
+    assert load_grams(tmp_path / "p.json") == placebo
+
+
+def test_the_shipped_placebo_and_the_command(tmp_path: Path) -> None:
+    assert len(load_grams(ROOT / "recipes" / "shared" / "placebo.json")) == 249
+    assert "249 grams" in hicra("grams", "show").stdout
+    (tmp_path / "c.jsonl").write_text('{"text": "a"}\n')
+    wrong = hicra("grams", "placebo", tmp_path / "c.jsonl", "--tokenizer", "x", "-o", tmp_path / "p.json")
+    assert wrong.returncode == 2
+    assert "c.jsonl, line 1: no text in the field 'response'" in wrong.stderr
+
+
+def test_the_wheel_holds_the_recipes(tmp_path: Path) -> None:
+    shutil.copytree(ROOT, tmp_path / "source", ignore=shutil.ignore_patterns(".venv", ".git", "runs", "*.egg-info"))
+    words = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", tmp_path, tmp_path / "source"]
+    subprocess.run([sys.executable, "-m", *map(str, words)], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert "hicra_verl/_recipes/qwen25_7b_hicra.sh" in names
+    assert {"hicra_verl/evaluation/paper.json", "hicra_verl/grams/paper.json", "hicra_verl/py.typed"} <= names

@@ -196,3 +196,32 @@ def test_functions_of_verl_still_pickle_by_reference() -> None:
 
     assert cloudpickle.loads(cloudpickle.dumps(ppo_utils.need_critic)) is ppo_utils.need_critic
     assert len(cloudpickle.dumps(ray_trainer.compute_advantage)) < 200
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"trainer": {"use_v1": False, "save_freq": 10}}, "a staged run needs trainer.use_v1=true"),
+        ({"trainer": {"use_v1": True, "save_freq": -1}}, "a staged run needs trainer.save_freq above 0"),
+    ],
+)
+def test_a_staged_run_that_could_not_hand_over(settings: dict[str, Any], message: str) -> None:
+    config = OmegaConf.create({"algorithm": {"adv_estimator": "grpo"}, "hicra_stages": {"plan": "p", "state": "s"}})
+    with pytest.raises(RuntimeError, match=message):
+        ppo_utils.need_critic(OmegaConf.merge(config, settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"trainer": {"use_v1": False}}, "trainer.use_v1=true"),
+        (
+            {"trainer": {"use_v1": True}, "algorithm": {"rollout_correction": {"bypass_mode": True}}},
+            "bypass_mode=false",
+        ),
+    ],
+)
+def test_high_entropy_tokens_need_the_entropy(settings: dict[str, Any], message: str) -> None:
+    algorithm = {"adv_estimator": "hicra", "hicra": {"tokens": "high_entropy"}}
+    with pytest.raises(ValueError, match=message):
+        ppo_utils.need_critic(OmegaConf.merge(OmegaConf.create({"algorithm": algorithm}), settings))

@@ -16,6 +16,7 @@ from operator import itemgetter
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hicra_verl.grams.gramset import Gram, GramSet
 from hicra_verl.grams.matcher import GramMatcher
@@ -48,11 +49,36 @@ def count_phrases(solutions: Sequence[str], lengths: set[int]) -> dict[int, Coun
     return counts
 
 
-def flagged_share(grams: GramSet, table: list[bytes | None], responses: Sequence[Sequence[int]]) -> float:
-    """Share of the responses' tokens that a set flags."""
-    matcher = GramMatcher(grams, table)
-    flagged = sum(int(matcher.match(np.asarray([ids])).planning_mask.sum()) for ids in responses)
-    return flagged / max(1, sum(map(len, responses)))
+class TokenisedCorpus:
+    """Texts and the byte each of their tokens begins at, to measure many gram sets on.
+
+    Matching runs on single bytes, whose table compiles at once; a token is flagged if one of its bytes is, which is the
+    same as matching on the tokens.
+
+    Args:
+        responses: the texts' token ids.
+        table: the tokenizer's bytes of each token; None for special tokens, which a text does not hold.
+    """
+
+    def __init__(self, responses: Sequence[Sequence[int]], table: Sequence[bytes | None]) -> None:
+        self.tokens = sum(map(len, responses))
+        self._texts: list[npt.NDArray[np.int64]] = []
+        self._starts: list[npt.NDArray[np.int64]] = []
+        for ids in responses:
+            pieces = [table[token] or b"" for token in ids]
+            lengths = np.array([len(piece) for piece in pieces], dtype=np.int64)
+            if lengths.sum():
+                self._texts.append(np.frombuffer(b"".join(pieces), dtype=np.uint8).astype(np.int64)[None, :])
+                self._starts.append((np.cumsum(lengths) - lengths)[lengths > 0])
+
+    def flagged_share(self, grams: GramSet) -> float:
+        """Share of the tokens that a set flags."""
+        matcher = GramMatcher(grams, [bytes([value]) for value in range(256)])
+        flagged = 0
+        for text, starts in zip(self._texts, self._starts, strict=True):
+            mask = matcher.match(text).planning_mask[0]
+            flagged += int((np.add.reduceat(mask.astype(np.int64), starts) > 0).sum())
+        return flagged / max(1, self.tokens)
 
 
 def make_placebo(
@@ -74,7 +100,7 @@ def make_placebo(
         PlaceboError: if the corpus is too small for the reference's lengths and frequencies.
     """
     rng = random.Random(seed)
-    responses = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in solutions]
+    corpus = TokenisedCorpus([tokenizer(text, add_special_tokens=False)["input_ids"] for text in solutions], table)
     words_of = [len(normalise(gram.text).split()) for gram in reference]
     counts = count_phrases(solutions, set(words_of))
     holds_a_gram = re.compile("|".join(rf"\b{re.escape(normalise(gram.text))}\b" for gram in reference))
@@ -98,21 +124,24 @@ def make_placebo(
     chosen = [
         draw(length, counts[length][normalise(gram.text)]) for gram, length in zip(reference, words_of, strict=True)
     ]
-    target = flagged_share(reference, table, responses)
+    target = corpus.flagged_share(reference)
     if target == 0:
         raise PlaceboError(f"{reference.name} matches nothing in these solutions, so there is no share to agree with")
+    share = corpus.flagged_share(_as_set(reference, [text for _, text in chosen], seed))
     for _ in range(MAX_EXCHANGES):
-        share = flagged_share(_as_set(reference, [text for _, text in chosen], seed), table, responses)
         if abs(share - target) <= TOLERANCE * target:
             texts = [text for _, text in chosen]
             return _as_set(reference, texts, seed), {"reference": target, "placebo": share}
         place = rng.randrange(len(chosen))
-        count, _ = chosen[place]
-        # The missing (or superfluous) tokens, in occurrences of this phrase.
-        gap = (target - share) * sum(map(len, responses)) / words_of[place]
-        exchanged = draw(words_of[place], max(1.0, count + gap / 2))
-        insort(ranked[words_of[place]], chosen[place], key=itemgetter(0))
-        chosen[place] = exchanged
+        before = chosen[place]
+        # The missing (or superfluous) tokens, in occurrences of a phrase of this length.
+        chosen[place] = draw(words_of[place], max(1.0, before[0] + (target - share) * corpus.tokens / words_of[place]))
+        changed = corpus.flagged_share(_as_set(reference, [text for _, text in chosen], seed))
+        if abs(changed - target) < abs(share - target):
+            share, rejected = changed, before
+        else:
+            chosen[place], rejected = before, chosen[place]
+        insort(ranked[words_of[place]], rejected, key=itemgetter(0))
     raise PlaceboError(f"no set of random phrases came within {TOLERANCE:.0%} of {target:.2%} flagged tokens")
 
 
