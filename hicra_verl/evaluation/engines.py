@@ -137,6 +137,12 @@ class RayVllmEngine:
         import ray
 
         ray.init(ignore_reinit_error=True, log_to_driver=False)
+        there = int(ray.cluster_resources().get("GPU", 0))
+        if replicas * gpus_each > there:
+            raise EvaluationError(
+                f"{replicas} replicas of {gpus_each} GPUs each, but Ray has {there} GPUs: lower --replicas or "
+                "--gpus-each, or start Ray on more nodes (RAY_ADDRESS)"
+            )
         self.ray = ray
         worker = ray.remote(num_gpus=gpus_each)(VllmEngine)
         self.workers = [
