@@ -36,6 +36,7 @@ class HicraConfig:
         tokens: whose advantage is shaped: ``planning``, or ``high_entropy`` for the comparison in which the tokens of
             highest entropy take the place of planning tokens (V1 trainer only).
         entropy_share: how many tokens count as high-entropy, 0 < share < 1. Paper: the top 30%.
+        measure_only: measure as a HICRA run does, and shape nothing: for baselines under another estimator.
     """
 
     alpha: float = 0.2
@@ -43,6 +44,7 @@ class HicraConfig:
     grams: str = "paper"
     tokens: str = "planning"
     entropy_share: float = 0.3
+    measure_only: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.alpha, bool) or not isinstance(self.alpha, int | float) or not 0 <= self.alpha < 1:
@@ -60,6 +62,8 @@ class HicraConfig:
             )
         if self.tokens not in TOKENS:
             raise HicraConfigError(f"algorithm.hicra.tokens={self.tokens!r}: {nearest(str(self.tokens), list(TOKENS))}")
+        if not isinstance(self.measure_only, bool):
+            raise HicraConfigError(f"algorithm.hicra.measure_only={self.measure_only!r}: expected true or false")
         share = self.entropy_share
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
             raise HicraConfigError(

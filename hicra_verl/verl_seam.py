@@ -27,8 +27,10 @@ import wrapt
 
 from hicra_verl.config import ESTIMATOR as ESTIMATOR
 from hicra_verl.config import HicraConfig, HicraConfigError, nearest
+from hicra_verl.training.supervisor import TRACKER_FILE
 
 if TYPE_CHECKING:
+    from hicra_verl.training.measures import Facts
     from hicra_verl.training.stages import StageWatch
     from hicra_verl.training.step import StepShaper
 
@@ -242,11 +244,17 @@ def _base_in_place(algorithm: Any, base: str) -> Iterator[None]:
 def _wrap_need_critic(original: Callable[..., Any]) -> Callable[..., Any]:
     def need_critic(config: Any) -> bool:
         _check_stages(config)
-        if config.algorithm.adv_estimator != ESTIMATOR:
+        estimator = config.algorithm.adv_estimator
+        measure_only = (config.algorithm.get("hicra") or {}).get("measure_only") is True
+        if estimator != ESTIMATOR and not measure_only:
             if config.algorithm.get("hicra") is not None:
-                estimator = config.algorithm.adv_estimator
                 warnings.warn(f"algorithm.hicra is set, but adv_estimator={estimator}: HICRA is off", stacklevel=2)
             return bool(original(config))
+        if estimator == ESTIMATOR and measure_only:
+            raise HicraConfigError(
+                "algorithm.hicra.measure_only=true measures another estimator; name that one as "
+                "algorithm.adv_estimator, or leave measure_only false"
+            )
         if problems:
             raise RuntimeError(
                 "this verl differs from the one hicra_verl knows, so HICRA cannot stand where advantages are computed: "
@@ -256,6 +264,8 @@ def _wrap_need_critic(original: Callable[..., Any]) -> Callable[..., Any]:
         settings = read_settings(config.algorithm)
         _refuse_without_entropy(config, settings)
         _prepare(config, settings)
+        if measure_only:
+            return bool(original(config))
         with _base_in_place(config.algorithm, settings.base):
             return bool(original(config))
 
@@ -297,11 +307,19 @@ def _prepare(config: Any, settings: HicraConfig) -> None:
         return  # verl asks more than once while it builds a trainer
     path = copy_to_local(model.get("tokenizer_path") or model.path, use_shm=model.get("use_shm", False))
     tokenizer = hf_tokenizer(path, trust_remote_code=model.get("trust_remote_code", False))
-    _shaper = StepShaper(settings, grams, GramMatcher(grams, token_bytes(tokenizer)))
-    print(
-        f"[hicra] {grams.name}: {len(grams)} grams (sha256 {grams.sha256[:12]}), alpha {settings.alpha}, "
-        f"base {settings.base}"
+    folder = Path(config.trainer.default_local_dir).absolute()
+    _shaper = StepShaper(
+        settings, grams, GramMatcher(grams, token_bytes(tokenizer)), folder, _is_resumed(config.trainer, folder)
     )
+    what = "measuring only" if settings.measure_only else f"alpha {settings.alpha}, base {settings.base}"
+    print(f"[hicra] {grams.name}: {len(grams)} grams (sha256 {grams.sha256[:12]}), {what}")
+
+
+def _is_resumed(trainer: Any, folder: Path) -> bool:
+    """Whether verl will go on from a checkpoint."""
+    if trainer.resume_mode == "auto":
+        return (folder / TRACKER_FILE).exists()
+    return bool(trainer.resume_mode == "resume_path")
 
 
 def _shaper_in_force() -> StepShaper:
@@ -318,12 +336,14 @@ def _shaper_in_force() -> StepShaper:
 
 def _wrap_compute_advantage(original: Callable[..., Any]) -> Callable[..., Any]:
     def compute_advantage(data: Any, adv_estimator: Any, *args: Any, **kwargs: Any) -> Any:
-        if adv_estimator != ESTIMATOR:
+        if adv_estimator != ESTIMATOR and not _measuring():
             return original(data, adv_estimator, *args, **kwargs)
         shaper = _shaper_in_force()
-        data = original(data, shaper.config.base, *args, **kwargs)
-        batch = data.batch
-        batch["advantages"] = shaper.shape(batch["advantages"], batch["responses"], batch["response_mask"])
+        base = adv_estimator if shaper.config.measure_only else shaper.config.base
+        data = original(data, base, *args, **kwargs)
+        batch, others = data.batch, data.non_tensor_batch
+        facts = _facts(batch, others["uid"].tolist() if "uid" in others else None)
+        batch["advantages"] = shaper.shape(batch["advantages"], batch["responses"], batch["response_mask"], facts)
         return data
 
     return compute_advantage
@@ -332,25 +352,54 @@ def _wrap_compute_advantage(original: Callable[..., Any]) -> Callable[..., Any]:
 def _wrap_compute_advantage_v1(original: Callable[..., Any]) -> Callable[..., Any]:
     def _compute_advantage(self: Any, batch: Any, metrics: dict[str, Any]) -> Any:
         algorithm = self.config.algorithm
-        if algorithm.adv_estimator != ESTIMATOR:
+        if algorithm.adv_estimator != ESTIMATOR and not _measuring():
             return original(self, batch, metrics)
         import transfer_queue as tq
         from tensordict import TensorDict
         from verl.workers.utils.padding import response_to_nested
 
         shaper = _shaper_in_force()
-        with _base_in_place(algorithm, shaper.config.base):
+        if shaper.config.measure_only:
             batch = original(self, batch, metrics)
+        else:
+            with _base_in_place(algorithm, shaper.config.base):
+                batch = original(self, batch, metrics)
         # Read back what verl wrote: rollout correction may have changed the mask that the loss will use.
-        names = ["advantages", "responses", "response_mask"]
-        if shaper.config.tokens == "high_entropy":
-            names.append("entropy")
-        data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=names)
-        shaped = shaper.shape(*(data[name].to_padded_tensor(0) for name in names))
-        fields = TensorDict({"advantages": response_to_nested(shaped, data["response_mask"])}, batch_size=len(batch))
-        return tq.kv_batch_put(keys=batch.keys, partition_id=batch.partition_id, fields=fields)
+        fields = ["advantages", "responses", "response_mask", "old_log_probs", "entropy", "rm_scores"]
+        data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
+        padded = {name: data[name].to_padded_tensor(0) for name in fields if name in data}
+        # A key is {prompt}_{session}_{output}; padding rows have a prompt of their own and no token of the policy.
+        parts = [key.rsplit("_", 2) for key in batch.keys]
+        groups, sessions = [part[0] for part in parts], ["_".join(part[1:2]) for part in parts]
+        facts = _facts(padded, groups, sessions)
+        shaped = shaper.shape(padded["advantages"], padded["responses"], padded["response_mask"], facts)
+        if shaper.config.measure_only:
+            return batch
+        written = TensorDict({"advantages": response_to_nested(shaped, data["response_mask"])}, batch_size=len(batch))
+        return tq.kv_batch_put(keys=batch.keys, partition_id=batch.partition_id, fields=written)
 
     return _compute_advantage
+
+
+def _measuring() -> bool:
+    """Whether another estimator's run is measured in this process."""
+    return _shaper is not None and _shaper.config.measure_only
+
+
+def _facts(batch: Any, groups: list[str] | None, sessions: list[str] | None = None) -> Facts:
+    """What the batch holds for the measures; the trainers differ in what they keep, and in names.
+
+    Args:
+        batch: (B, T) tensors by name.
+        groups: (B,) the prompt of each row.
+        sessions: (B,) the session of each row.
+    """
+    from hicra_verl.training.measures import Facts
+
+    found = {name: batch[name].float().cpu() for name in ("old_log_probs", "entropy") if name in batch}
+    rewards = next((batch[name] for name in ("token_level_scores", "rm_scores") if name in batch), None)
+    scores = None if rewards is None else rewards.float().sum(dim=1).cpu()
+    return Facts(found.get("old_log_probs"), found.get("entropy"), scores, groups, sessions)
 
 
 def _wrap_timing_metrics(original: Callable[..., Any]) -> Callable[..., Any]:

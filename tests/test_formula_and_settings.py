@@ -18,6 +18,7 @@ from hicra_verl.grams import Gram, GramSet
 from hicra_verl.grams.matcher import GramMatcher
 from hicra_verl.metrics import entropy_nats
 from hicra_verl.metrics.forks import high_entropy_mask
+from hicra_verl.training.measures import Facts
 from hicra_verl.training.step import StepShaper
 
 BY_HAND = [  # A, planning, A' at alpha 0.25
@@ -156,7 +157,7 @@ def test_the_bonus_on_high_entropy_tokens() -> None:
     base = torch.tensor([[1.0, -1.0, 1.0, -1.0, 1.0], [1.0, 1.0, 1.0, 1.0, 9.0]])
     entropy = torch.tensor([[9.0, 8.0, 0.1, 0.1, 0.1], [7.0, 0.1, 0.1, 0.1, 9.9]])
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 1, 0]])
-    shaped = shaper.shape(base, torch.zeros(2, 5, dtype=torch.long), mask, entropy)
+    shaped = shaper.shape(base, torch.zeros(2, 5, dtype=torch.long), mask, Facts(entropy=entropy))
     # Nine own tokens, of which 30% are two: those of entropy 9 and 8; the 9.9 is not the policy's.
     assert torch.equal(shaped != base, torch.tensor([[True, True, False, False, False], [False] * 5]))
     assert shaped[0, :2].tolist() == pytest.approx([1.2, -0.8])

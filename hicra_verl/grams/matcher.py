@@ -61,6 +61,8 @@ class Matches:
         first_token: (M,) first token that holds a part of the match.
         end_token: (M,) one past the last such token.
         counted: (M,) bool; the leftmost-longest, non-overlapping ones.
+        following: for each counted match, in order, the next words of the normalised text (see ``GramMatcher.match``);
+            empty where they were not asked for.
     """
 
     planning_mask: Bools
@@ -69,6 +71,7 @@ class Matches:
     first_token: Ints
     end_token: Ints
     counted: Bools
+    following: list[bytes | None]
 
     def gram_counts(self, n_grams: int) -> Ints:
         """(n_grams,) how often each gram was counted."""
@@ -103,12 +106,16 @@ class GramMatcher:
         self._empty = np.array([raw == b"" for raw in token_bytes] + [False])
         self._resolve_run = lru_cache(maxsize=1 << 16)(_resolve_run)
 
-    def match(self, token_ids: npt.ArrayLike, token_mask: npt.ArrayLike | None = None) -> Matches:
+    def match(
+        self, token_ids: npt.ArrayLike, token_mask: npt.ArrayLike | None = None, following_words: int = 0
+    ) -> Matches:
         """Find the grams in a batch of responses.
 
         Args:
             token_ids: (B, T) integers. Ids outside the tokenizer's vocabulary match nothing.
             token_mask: (B, T), true where a token is the model's own; None means all of them.
+            following_words: after each counted match, return this many of the white-space-separated pieces that follow
+                it, joined by single spaces; None where the response ends, or a special token stands, before that.
 
         Raises:
             ValueError: if the shapes are not (B, T) and equal.
@@ -123,17 +130,24 @@ class GramMatcher:
         rows_per_chunk = max(1, _CHUNK_TOKENS // max(1, ids.shape[1]))
         planning_mask = np.zeros(ids.shape, dtype=bool)
         found: list[tuple[Ints, Ints, Ints, Ints, Bools]] = []
+        following: list[bytes | None] = []
         for start in range(0, len(ids), rows_per_chunk):
             chunk = slice(start, start + rows_per_chunk)
-            planning_mask[chunk], (gram, row, first, end, counted) = self._match_chunk(ids[chunk], mask[chunk])
+            marked, (gram, row, first, end, counted), words = self._match_chunk(
+                ids[chunk], mask[chunk], following_words
+            )
+            planning_mask[chunk] = marked
             found.append((gram, row + start, first, end, counted))
+            following += words
         if not found:
             nothing = np.zeros(0, dtype=np.int64)
             found.append((nothing, nothing, nothing, nothing, nothing.astype(bool)))
         gram, row, first, end, counted = (np.concatenate(part) for part in zip(*found, strict=True))
-        return Matches(planning_mask, gram, row, first, end, counted)
+        return Matches(planning_mask, gram, row, first, end, counted, following)
 
-    def _match_chunk(self, ids: Ints, mask: Bools) -> tuple[Bools, tuple[Ints, Ints, Ints, Ints, Bools]]:
+    def _match_chunk(
+        self, ids: Ints, mask: Bools, following_words: int
+    ) -> tuple[Bools, tuple[Ints, Ints, Ints, Ints, Bools], list[bytes | None]]:
         n_rows, n_columns = ids.shape
         # A last column of breaks ends each response. Runs of breaks (padding, tool output) shrink to one.
         rows = np.full((n_rows, n_columns + 1), self._break_row, dtype=np.int64)
@@ -161,7 +175,10 @@ class GramMatcher:
         row, first_column = np.divmod(position[first], n_columns + 1)
         end_column = position[last] - row * (n_columns + 1) + 1
         counted = _leftmost_longest(begin, finish)
-        return grid.reshape(n_rows, n_columns + 1)[:, :-1], (gram, row, first_column, end_column, counted)
+        words = (
+            [_next_words(text, stop, following_words) for stop in finish[counted].tolist()] if following_words else []
+        )
+        return grid.reshape(n_rows, n_columns + 1)[:, :-1], (gram, row, first_column, end_column, counted), words
 
     def _lay_out(self, rows: Ints) -> tuple[Ints, bytes, npt.NDArray[np.uint8]]:
         """Write the tokens one after the other: (N,) offset of each, the text, (N,) flags of each."""
@@ -210,6 +227,20 @@ _BYTE_KIND = np.array(
     [_MULTIBYTE if byte >= 0x80 and byte != _BREAK else int(byte < 0x80 and is_word(chr(byte))) for byte in range(256)],
     dtype=np.uint8,
 )
+
+
+def _next_words(text: bytes, position: int, count: int) -> bytes | None:
+    """The next ``count`` pieces of a normalised text, or None if a break comes first. The text ends with a break."""
+    window = 32 * count
+    while True:
+        piece = text[position : position + window]
+        end = piece.find(_BREAK)
+        words = (piece if end < 0 else piece[:end]).split()
+        if len(words) > count or (len(words) == count and (end >= 0 or piece.endswith(b" "))):
+            return b" ".join(words[:count])
+        if end >= 0:
+            return None
+        window *= 2
 
 
 def _char_at(text: bytes, position: int) -> str:

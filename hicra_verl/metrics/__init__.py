@@ -1,4 +1,4 @@
-"""Measurements on planning and execution tokens; pure functions of arrays."""
+"""Measurements on planning and execution tokens; pure functions of arrays and counts."""
 
 from hicra_verl.metrics.entropy import entropy_nats
 
