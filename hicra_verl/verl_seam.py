@@ -439,7 +439,7 @@ def _reward_counts(batch: Any) -> dict[str, float]:
 
     rows = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding")]
     data = tq.kv_batch_get(keys=rows, partition_id=batch.partition_id, select_fields=["extra_fields"])
-    counted = [fields.get("reward_extra_info", {}) for fields in data["extra_fields"].tolist()]
+    counted = [fields.get("reward_extra_info", {}) for fields in data.pop("extra_fields").tolist()]
     means = {}
     for name in COUNTED:
         values = [float(info[name]) for info in counted if name in info]
