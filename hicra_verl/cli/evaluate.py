@@ -64,6 +64,7 @@ def evaluate(
 
     Every graded sample is saved at once; run the same command again after any interruption.
     """
+    from hicra_verl.endpoint import Endpoint
     from hicra_verl.evaluation import engines
     from hicra_verl.evaluation import run as runs
     from hicra_verl.evaluation.benchmarks import SAMPLES, TITLES, EvaluationError, load_benchmark
@@ -95,7 +96,7 @@ def evaluate(
 
     def engine() -> engines.Engine:
         if base_url:
-            return engines.EndpointEngine(base_url, model, sampling, concurrency, timeout_s)
+            return engines.EndpointEngine(Endpoint(base_url, model, concurrency, timeout_s), sampling)
         if replicas:
             return engines.RayVllmEngine(replicas, gpus_each, model, sampling, vllm_arguments)
         return engines.VllmEngine(model, sampling, vllm_arguments)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from hicra_verl.endpoint import Endpoint, EndpointError, Question
 from hicra_verl.evaluation.benchmarks import EvaluationError, Item
 
 
@@ -169,91 +169,31 @@ class EndpointEngine:
     """An OpenAI-compatible server.
 
     Args:
-        base_url: such as http://localhost:8000/v1.
-        model: the name the server gives it.
+        endpoint: the server.
         sampling: how to sample.
-        concurrency: requests in flight.
-        timeout_s: of one request.
-        retries: after time-outs, 429 and 5xx, with growing pauses; the server's Retry-After is heeded.
-        api_key: if None, OPENAI_API_KEY, else none.
     """
 
-    def __init__(
-        self,
-        base_url: str,
-        model: str,
-        sampling: Sampling,
-        concurrency: int = 64,
-        timeout_s: float = 3600,
-        retries: int = 5,
-        api_key: str | None = None,
-    ) -> None:
-        import os
+    def __init__(self, endpoint: Endpoint, sampling: Sampling) -> None:
+        self.endpoint, self.sampling = endpoint, sampling
 
-        from openai import OpenAI
-
-        key = api_key or os.environ.get("OPENAI_API_KEY") or "none"
-        self.client = OpenAI(base_url=base_url, api_key=key, timeout=timeout_s, max_retries=retries)
-        self.base_url, self.model, self.sampling = base_url, model, sampling
-        self.concurrency, self.retries = concurrency, retries
-
-    def _ask(self, request: Request) -> Completion:
+    def _question(self, request: Request) -> Question:
         def image_part(image: dict[str, Any]) -> dict[str, Any]:
             data = base64.b64encode(image["bytes"]).decode()
             return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
 
-        arguments = self.sampling.template_arguments
-        messages: Any = _parts(request.item, image_part)
-        answer = self._until_well_formed(
-            lambda: self.client.chat.completions.create(
-                model=self.model,
-                messages=messages,
-                temperature=self.sampling.temperature,
-                top_p=self.sampling.top_p,
-                max_tokens=self.sampling.max_tokens,
-                seed=request.seed,
-                extra_body={"chat_template_kwargs": arguments} if arguments else None,
-            )
-        )
-        choice = answer.choices[0]
-        tokens = answer.usage.completion_tokens if answer.usage else 0
-        return Completion(request, choice.message.content or "", str(choice.finish_reason), tokens)
-
-    def _until_well_formed(self, ask: Callable[[], Any]) -> Any:
-        """The client retries faults of the connection and of the server, but not an answer that is no JSON."""
-        for left in reversed(range(self.retries + 1)):
-            try:
-                answer = ask()
-                if getattr(answer, "choices", None):
-                    return answer
-                raise ValueError("the answer holds no choices")
-            except ValueError:
-                if left == 0:
-                    raise
+        arguments: dict[str, Any] = {
+            "temperature": self.sampling.temperature,
+            "top_p": self.sampling.top_p,
+            "max_tokens": self.sampling.max_tokens,
+            "seed": request.seed,
+        }
+        if self.sampling.template_arguments:
+            arguments["extra_body"] = {"chat_template_kwargs": self.sampling.template_arguments}
+        return Question(_parts(request.item, image_part), arguments)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        from openai import OpenAIError
-
-        waiting = iter(requests)
-        with ThreadPoolExecutor(self.concurrency) as threads:
-            running: set[Future[Completion]] = set()
-            failure: Exception | None = None
-            while True:
-                while failure is None and len(running) < self.concurrency:
-                    request = next(waiting, None)
-                    if request is None:
-                        break
-                    running.add(threads.submit(self._ask, request))
-                if not running:
-                    break
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    try:
-                        yield future.result()
-                    except (OpenAIError, ValueError) as error:
-                        failure = failure or error  # what is in flight is still taken in
-            if failure is not None:
-                raise EvaluationError(
-                    f"{self.base_url}: {type(failure).__name__}: {failure}. The samples taken so far are saved; when "
-                    "the server answers again, the same command takes the missing ones."
-                )
+        try:
+            for place, answer in self.endpoint.ask_all([self._question(request) for request in requests]):
+                yield Completion(requests[place], answer.text, answer.finish_reason, answer.completion_tokens)
+        except EndpointError as error:
+            raise EvaluationError(str(error)) from error

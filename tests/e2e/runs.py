@@ -174,4 +174,5 @@ def run(
 
 def train(world: Path, out: Path, steps: int, *extra: str, module: str = "verl.trainer.main_ppo", **how: Any) -> Any:
     """Run a verl trainer on the tiny model; see ``run``."""
-    return run([sys.executable, "-m", module, *overrides(world, steps, *extra)], out, **how)
+    folder = f"trainer.default_local_dir={out / 'checkpoints'}"
+    return run([sys.executable, "-m", module, *overrides(world, steps, folder, *extra)], out, **how)

@@ -1,0 +1,1 @@
+"""After a run: its curves recomputed and drawn, its report, its errors, its forks."""

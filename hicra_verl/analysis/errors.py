@@ -1,0 +1,226 @@
+"""`hicra errors`: why failed responses failed, in the words of one or several judges.
+
+The paper's protocol: a judge sees problem, reference and student's solution, names the single most significant reason,
+and answers with one boxed letter. A: unrelated, or no understanding. B: low-level execution (rewriting, calculation,
+algebra, substitution). C: a flaw in the high-level plan. D: acceptable after all. C counts as "Planning & Strategy", A
+and B as "Others"; D is a miss of the grading, not an error of the student's, and is reported apart. The paper's own
+prompt is not published; this one is ours, and its version is part of every cached answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hicra_verl.analysis.runs import RunError, load_run, read_dump
+from hicra_verl.endpoint import Endpoint, Question
+from hicra_verl.grading.answers import last_boxed
+from hicra_verl.tagging import read_rows
+
+PROMPT_VERSION = 1
+PROMPT = """You are shown a problem, a reference solution or answer, and a student's solution that was marked wrong.
+Compare them and find the single most significant reason why the student's solution is wrong. Choose one letter:
+
+A. The solution is unrelated to the problem or shows no understanding of it.
+B. The plan is sound, but its execution is not: a wrong calculation, algebraic step, rewriting or substitution.
+C. The high-level plan or strategy is flawed: no correct execution of it would have solved the problem.
+D. The solution is acceptable after all: it was marked wrong by mistake.
+
+Explain in at most three sentences, then end with the letter in a box, such as \\boxed{{B}}.
+
+# Problem
+{problem}
+
+# Reference
+{reference}
+
+# Student's solution
+{response}
+"""
+CATEGORY = {"A": "Others", "B": "Others", "C": "Planning & Strategy"}
+GRADING_MISS = "D"
+NO_LETTER = "?"  # the judge named none: counted, and asked no second time
+MAX_RESPONSE_CHARACTERS = 60_000  # ours: what a judge with a context of 32K tokens can read
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failed response: the step it is from, and what the judge is shown."""
+
+    step: int
+    problem: str
+    reference: str
+    response: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One judge's answer about one failure; the token counts are the server's."""
+
+    key: str
+    letter: str
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+def load_failures(source: str, steps: Sequence[int] | None, per_step: int) -> list[Failure]:
+    """The failed responses of a run's dumps, or of a JSONL file of responses (step 0).
+
+    Args:
+        source: ``[LABEL=]PATH``; see the command's help.
+        steps: only these; None for all.
+        per_step: at most this many of each, the same ones every time.
+
+    Raises:
+        RunError: if there is none, or a row lacks a field.
+    """
+    path = Path(source.partition("=")[2] or source)
+    failures: dict[int, list[Failure]] = defaultdict(list)
+    if path.is_file():
+        for number, row in read_rows(path):
+            for field in ("problem", "response"):
+                if not isinstance(row.get(field), str):
+                    raise RunError(f"{path}, line {number}: no text in the field {field!r}")
+            if "correct" not in row and "score" not in row:
+                raise RunError(f"{path}, line {number}: neither 'correct' nor 'score' says whether the response failed")
+            if not (row["correct"] if "correct" in row else row["score"] > 0):
+                reference = str(row.get("reference_solution") or row.get("ground_truth") or "")
+                failures[0].append(Failure(0, row["problem"], reference, row["response"]))
+    else:
+        run = load_run(source)
+        for step, dump in sorted(run.dumps.items()):
+            failures[step] += [
+                Failure(step, rollout.prompt, rollout.expected, rollout.response)
+                for rollout in read_dump(dump)
+                if rollout.response and rollout.score <= 0
+            ]
+    chosen = []
+    for step, found in sorted(failures.items()):
+        if steps is None or step in steps:
+            chosen += random.Random(step).sample(found, min(len(found), per_step))
+    if not chosen:
+        raise RunError(f"{source}: holds no failed response" + (f" of the steps {list(steps)}" if steps else ""))
+    return chosen
+
+
+def question(failure: Failure) -> str:
+    """The judge's prompt. Of a response too long for it, the beginning and the end are shown."""
+    response = failure.response
+    if len(response) > MAX_RESPONSE_CHARACTERS:
+        half = MAX_RESPONSE_CHARACTERS // 2
+        response = f"{response[:half]}\n[… {len(response) - 2 * half:,} characters left out …]\n{response[-half:]}"
+    return PROMPT.format(problem=failure.problem, reference=failure.reference, response=response)
+
+
+def key_of(failure: Failure, judge: str, run: int) -> str:
+    """Names an answer: same prompt version, judge, repetition and texts, same key."""
+    content = json.dumps([PROMPT_VERSION, judge, run, failure.problem, failure.reference, failure.response])
+    return hashlib.sha256(content.encode("utf-8", errors="replace")).hexdigest()[:32]
+
+
+def letter_of(text: str) -> str:
+    """The letter in the last box, ``?`` if there is none of A to D."""
+    boxed = re.sub(r"\\text\s*\{(.*?)\}", r"\1", last_boxed(text) or "").strip(" .()")
+    return boxed if boxed in ("A", "B", "C", "D") else NO_LETTER
+
+
+def load_verdicts(path: Path) -> dict[str, Verdict]:
+    """The answers kept in a file; a last line cut short by a crash is removed from it."""
+    if not path.exists():
+        return {}
+    data = path.read_bytes()
+    complete = data[: data.rfind(b"\n") + 1]
+    if len(complete) < len(data):
+        with path.open("r+b") as stream:
+            stream.truncate(len(complete))
+    verdicts = (Verdict(**json.loads(line)) for line in complete.splitlines())
+    return {verdict.key: verdict for verdict in verdicts}
+
+
+def judge(
+    failures: Sequence[Failure],
+    endpoint: Endpoint,
+    run: int,
+    cache: Path,
+    progress: Callable[[Verdict | None], None] = lambda verdict: None,
+) -> list[Verdict]:
+    """Have each failure judged once; answers in the cache are not asked for again.
+
+    Args:
+        failures: what to judge.
+        endpoint: the judge.
+        run: which repetition this is.
+        cache: a JSONL file; each answer is written as soon as it is there.
+        progress: called with each new verdict, and with None for each cached one.
+
+    Raises:
+        EndpointError: if the judge does not answer; everything it has said is in the cache.
+    """
+    verdicts = load_verdicts(cache)
+    keys = [key_of(failure, endpoint.model, run) for failure in failures]
+    missing = {key: failure for key, failure in zip(keys, failures, strict=True) if key not in verdicts}
+    for _ in range(len(failures) - len(missing)):
+        progress(None)
+    names = list(missing)
+    arguments = {"temperature": 0.0, "seed": run}
+    questions = [Question([{"role": "user", "content": question(failure)}], arguments) for failure in missing.values()]
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with cache.open("a", encoding="utf-8") as stream:
+        for place, answer in endpoint.ask_all(questions):
+            verdict = Verdict(
+                names[place], letter_of(answer.text), answer.text, answer.prompt_tokens, answer.completion_tokens
+            )
+            stream.write(json.dumps(vars(verdict), ensure_ascii=False) + "\n")
+            stream.flush()
+            verdicts[verdict.key] = verdict
+            progress(verdict)
+    return [verdicts[key] for key in keys]
+
+
+def counts_by_step(failures: Sequence[Failure], letters: Sequence[str]) -> list[dict[str, Any]]:
+    """One row a step: how many failures of each letter, of each category, and the share of grading misses."""
+    by_step: dict[int, Counter[str]] = defaultdict(Counter)
+    for failure, letter in zip(failures, letters, strict=True):
+        by_step[failure.step][letter] += 1
+    rows = []
+    for step, found in sorted(by_step.items()):
+        categories: Counter[str] = Counter()
+        for letter, category in CATEGORY.items():
+            categories[category] += found[letter]
+        judged = sum(found.values()) - found[NO_LETTER]
+        rows.append(
+            {
+                "step": step,
+                "failures": sum(found.values()),
+                **{letter: found[letter] for letter in ("A", "B", "C", "D", NO_LETTER)},
+                **categories,
+                "grading_miss_rate": found[GRADING_MISS] / judged if judged else float("nan"),
+            }
+        )
+    return rows
+
+
+def cohen_kappa(first: Sequence[str], second: Sequence[str]) -> float:
+    """Agreement of two raters beyond chance: 1 is perfect, 0 is chance (Cohen, 1960). NaN if chance alone is perfect.
+
+    Args:
+        first: one rater's letters.
+        second: the other's, about the same failures.
+    """
+    if len(first) != len(second):
+        raise ValueError(f"{len(first)} and {len(second)} ratings are not of the same failures")
+    total = len(first)
+    if total == 0:
+        return float("nan")
+    observed = sum(a == b for a, b in zip(first, second, strict=True)) / total
+    left, right = Counter(first), Counter(second)
+    chance = sum(left[letter] * right[letter] for letter in left) / total**2
+    return float("nan") if chance == 1 else (observed - chance) / (1 - chance)

@@ -1,0 +1,194 @@
+"""`hicra dynamics`, `hicra report`, `hicra errors` and `hicra forks`: what is done with finished runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hicra_verl.cli.app import app, fail
+
+RunsArgument = Annotated[
+    list[str],
+    typer.Argument(metavar="[LABEL=]RUN…", help="Folders, metrics files or exports; one label: seeds of one method."),
+]
+
+
+@app.command()
+def dynamics(
+    run_words: RunsArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for figures and CSV files.")] = Path(
+        "dynamics"
+    ),
+    grams: Annotated[
+        str | None, typer.Option("--grams", help="Count this set instead: every text measure is recomputed with it.")
+    ] = None,
+) -> None:
+    """Draw the paper's figures from finished runs, and recompute what their texts alone allow.
+
+    A run is a folder with verl's metrics and rollout dumps, a file of its file logger, or an export of wandb or
+    TensorBoard. Figures come as PNG, PDF and SVG, with their numbers beside them.
+    """
+    from hicra_verl.analysis import dynamics as steps
+    from hicra_verl.analysis.runs import RunError, load_run
+    from hicra_verl.grams import GramSetError, load_grams
+
+    try:
+        gram_set = load_grams(grams or "paper")
+        runs = [load_run(words) for words in run_words]
+        texts = [steps.recompute(run, gram_set, replace=grams is not None) for run in runs]
+    except (RunError, GramSetError) as error:
+        raise fail(str(error)) from error
+    drawings = steps.draw_all(runs, texts, gram_set)
+    for drawing in drawings:
+        drawing.save(output)
+    steps.save_metrics(runs, output / "metrics.csv")
+    table = Table(title="dynamics", title_justify="left")
+    for column in ("run", "steps", "steps with rollouts", "semantic entropy (nats)", "gaps"):
+        table.add_column(column)
+    for run in runs:
+        _, values = run.series("hicra/semantic_entropy_nats")
+        change = f"{values[0]:.3f} to {values[-1]:.3f}" if values else ""
+        table.add_row(run.label, str(len(run.metrics)), str(len(run.dumps)), change, "; ".join(run.gaps))
+    console = Console()
+    console.print(table)
+    console.print(
+        f"{output}: {len(drawings)} figures ({', '.join(d.name for d in drawings)}), metrics.csv", highlight=False
+    )
+
+
+@app.command()
+def report(
+    run_words: RunsArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The page to write.")] = Path("report.html"),
+    grams: Annotated[str | None, typer.Option("--grams", help="Count and colour with this set instead.")] = None,
+    title: Annotated[str, typer.Option(help="The page's title.")] = "Training report",
+) -> None:
+    """Write one page about finished runs: curves with values, traces through training, grams, configuration, gaps.
+
+    The page is one file and opens offline.
+    """
+    from hicra_verl.analysis import dynamics as steps
+    from hicra_verl.analysis import report as pages
+    from hicra_verl.analysis.runs import RunError, load_run
+    from hicra_verl.grams import GramSetError, load_grams
+
+    try:
+        gram_set = load_grams(grams or "paper")
+        runs = [load_run(words) for words in run_words]
+        texts = [steps.recompute(run, gram_set, replace=grams is not None) for run in runs]
+        configuration = "\n\n".join(
+            f"{run.label}:\n{words}" for run in runs if (words := pages.recorded_configuration(run.path))
+        )
+        page = pages.render(runs, texts, gram_set, title, configuration)
+    except (RunError, GramSetError) as error:
+        raise fail(str(error)) from error
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(page, encoding="utf-8")
+    print(f"{output}: {len(runs)} runs, {len(page) / 1e6:.1f} MB")
+
+
+@app.command()
+def errors(
+    source: Annotated[
+        str, typer.Argument(metavar="[LABEL=]RUN", help="A run with rollout dumps, or a JSONL file of responses.")
+    ],
+    base_url: Annotated[str, typer.Option(help="An OpenAI-compatible server with the judge.")],
+    judge: Annotated[list[str], typer.Option("--judge", help="The judge's name there; give two to compare them.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder; answers are kept there and not asked again.")
+    ] = Path("errors"),
+    repeats: Annotated[int, typer.Option(help="Ask each judge this often, to see whether it agrees with itself.")] = 1,
+    steps: Annotated[str | None, typer.Option(help="Only these steps, such as 10,50,100; default: all.")] = None,
+    per_step: Annotated[int, typer.Option(help="At most this many failed responses of each step.")] = 200,
+    concurrency: Annotated[int, typer.Option(help="Requests in flight.")] = 16,
+    timeout_s: Annotated[float, typer.Option(help="Of one request.")] = 300,
+    price: Annotated[
+        tuple[float, float], typer.Option(help="Per million tokens asked and answered, to show the cost.")
+    ] = (0.0, 0.0),
+) -> None:
+    """Ask a judge why failed responses failed: planning and strategy, or something else.
+
+    Rows of a JSONL file hold problem, response, correct (or score), and reference_solution or ground_truth. Responses
+    that the judge finds acceptable after all are reported apart, as misses of the grading. One judge's opinion is not
+    evidence: with two judges, or --repeats 2, their agreement (Cohen's kappa) is printed.
+    """
+    import json
+    from itertools import combinations
+
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from hicra_verl.analysis import errors as causes
+    from hicra_verl.analysis.figures import draw_errors
+    from hicra_verl.analysis.runs import RunError
+    from hicra_verl.endpoint import Endpoint, EndpointError
+
+    try:
+        wanted = None if steps is None else [int(step) for step in steps.split(",")]
+    except ValueError as error:
+        raise fail(f"--steps {steps}: expected numbers with commas between them") from error
+    try:
+        failures = causes.load_failures(source, wanted, per_step)
+    except RunError as error:
+        raise fail(str(error)) from error
+    raters = [(name, run) for name in judge for run in range(repeats)]
+    letters: dict[str, list[str]] = {}
+    tokens = [0, 0]
+    columns = (
+        TextColumn("judging"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[cost]}"),
+        TimeRemainingColumn(),
+    )
+    try:
+        with Progress(*columns, console=Console(stderr=True)) as progress:
+            task = progress.add_task("judging", total=len(failures) * len(raters), cost="")
+
+            def note(verdict: causes.Verdict | None) -> None:
+                if verdict is not None:
+                    tokens[0] += verdict.prompt_tokens
+                    tokens[1] += verdict.completion_tokens
+                cost = (tokens[0] * price[0] + tokens[1] * price[1]) / 1e6
+                progress.update(
+                    task, advance=1, cost=f"{sum(tokens):,} tokens" + (f", cost {cost:.2f}" if cost else "")
+                )
+
+            for name, run in raters:
+                endpoint = Endpoint(base_url, name, concurrency, timeout_s)
+                verdicts = causes.judge(failures, endpoint, run, output / "answers.jsonl", note)
+                letters[f"{name} #{run + 1}"] = [verdict.letter for verdict in verdicts]
+    except EndpointError as error:
+        raise fail(str(error)) from error
+    console = Console()
+    for rater, found in letters.items():
+        rows = causes.counts_by_step(failures, found)
+        table = Table(title=f"causes, by {rater}", title_justify="left")
+        for column in rows[0]:
+            table.add_column(column.replace("_", " "), justify="right")
+        for row in rows:
+            table.add_row(*(f"{value:.1%}" if isinstance(value, float) else str(value) for value in row.values()))
+        console.print(table)
+    agreement = {
+        f"{one} and {two}": causes.cohen_kappa(letters[one], letters[two]) for one, two in combinations(letters, 2)
+    }
+    for pair, kappa in agreement.items():
+        console.print(f"agreement of {pair}: kappa {kappa:.2f}", highlight=False)
+    if not agreement:
+        console.print("One opinion: give a second --judge, or --repeats 2, to see whether it can be relied on.")
+    by_rater = {rater: causes.counts_by_step(failures, found) for rater, found in letters.items()}
+    first = next(iter(by_rater.values()))
+    drawing = draw_errors(
+        [
+            {"step": row["step"], "category": category, "count": row[category]}
+            for row in first
+            for category in ("Planning & Strategy", "Others")
+        ]
+    )
+    drawing.save(output)
+    result = {"prompt_version": causes.PROMPT_VERSION, "judges": by_rater, "kappa": agreement}
+    (output / "errors.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    console.print(f"{output}: answers.jsonl, errors.json, errors.png (and .pdf, .svg, .csv)", highlight=False)

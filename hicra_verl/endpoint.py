@@ -1,0 +1,118 @@
+"""Asking an OpenAI-compatible server many questions at once, without losing an answer that has been given."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+
+class EndpointError(RuntimeError):
+    """The server does not answer; the message says what was asked of it and what to do."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One chat to complete: its messages, and further arguments of the request (temperature, seed…)."""
+
+    messages: Any
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One completion; the token counts are the server's, 0 where it gives none."""
+
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class Endpoint:
+    """An OpenAI-compatible server.
+
+    Args:
+        base_url: such as http://localhost:8000/v1.
+        model: the name the server gives it.
+        concurrency: requests in flight.
+        timeout_s: of one request.
+        retries: after time-outs, 429, 5xx and malformed answers; the client's pauses grow and heed Retry-After.
+        api_key: if None, OPENAI_API_KEY, else none.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        concurrency: int = 64,
+        timeout_s: float = 3600,
+        retries: int = 5,
+        api_key: str | None = None,
+    ) -> None:
+        from openai import OpenAI
+
+        key = api_key or os.environ.get("OPENAI_API_KEY") or "none"
+        self.client = OpenAI(base_url=base_url, api_key=key, timeout=timeout_s, max_retries=retries)
+        self.base_url, self.model, self.concurrency, self.retries = base_url, model, concurrency, retries
+
+    def ask(self, question: Question) -> Answer:
+        """Ask one question."""
+        whole = self._until_well_formed(
+            lambda: self.client.chat.completions.create(
+                model=self.model, messages=question.messages, **question.arguments
+            )
+        )
+        choice, usage = whole.choices[0], whole.usage
+        return Answer(
+            choice.message.content or "",
+            str(choice.finish_reason),
+            usage.prompt_tokens if usage else 0,
+            usage.completion_tokens if usage else 0,
+        )
+
+    def _until_well_formed(self, ask: Callable[[], Any]) -> Any:
+        """The client retries faults of the connection and of the server, but not an answer that is no JSON."""
+        for left in reversed(range(self.retries + 1)):
+            try:
+                answer = ask()
+                if getattr(answer, "choices", None):
+                    return answer
+                raise ValueError("the answer holds no choices")
+            except ValueError:
+                if left == 0:
+                    raise
+
+    def ask_all(self, questions: Sequence[Question]) -> Iterator[tuple[int, Answer]]:
+        """Ask all; yield (place of the question, answer) as they come.
+
+        Raises:
+            EndpointError: once the server has failed for good; what was in flight then has been yielded before.
+        """
+        from openai import OpenAIError
+
+        waiting = iter(range(len(questions)))
+        with ThreadPoolExecutor(self.concurrency) as threads:
+            running: dict[Future[Answer], int] = {}
+            failure: Exception | None = None
+            while True:
+                while failure is None and len(running) < self.concurrency:
+                    place = next(waiting, None)
+                    if place is None:
+                        break
+                    running[threads.submit(self.ask, questions[place])] = place
+                if not running:
+                    break
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    place = running.pop(future)
+                    try:
+                        yield place, future.result()
+                    except (OpenAIError, ValueError) as error:
+                        failure = failure or error
+            if failure is not None:
+                raise EndpointError(
+                    f"{self.base_url}: {type(failure).__name__}: {failure}. Every answer so far is saved; when the "
+                    "server answers again, the same command asks for the missing ones."
+                )
