@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny_model
 import torch
 from conftest import DATA
 from fake_server import FakeServer
 from typer.testing import CliRunner
 
 from hicra_verl.analysis import errors as causes
+from hicra_verl.analysis import forks
 from hicra_verl.analysis.dynamics import coloured_pieces, recompute
 from hicra_verl.analysis.recompute import measure, text_matcher
 from hicra_verl.analysis.report import render
@@ -256,7 +258,8 @@ window.addEventListener("load", () => {
   const plain = getComputedStyle(mark).backgroundColor;
   document.getElementById("coloured").click();
   document.body.setAttribute("data-probe", JSON.stringify({
-    charts: document.querySelectorAll(".chart .main-svg").length, lines: document.querySelectorAll(".scatterlayer .trace").length,
+    charts: document.querySelectorAll(".chart .main-svg").length,
+    lines: document.querySelectorAll(".scatterlayer .trace").length,
     prompts: document.querySelectorAll("#prompt option").length, moved, changed: before !== shown(), colour, plain,
     wide: document.documentElement.scrollWidth - window.innerWidth, errors: window.seen,
   }));
@@ -291,7 +294,8 @@ window.addEventListener("load", () => {
 
 def test_a_response_cannot_break_the_page(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run", steps=1)
-    row = {"input": "<b>&", "output": "so </script><script>alert(1)</script>", "gts": "", "score": 1.0, "uid": "p_0_0"}
+    text = "so </script><script>alert(1)</script>"
+    row = {"input": "<b>&", "output": text, "gts": "", "score": 1.0, "uid": "p_0_0"}
     (folder / "rollouts" / "1.jsonl").write_text(json.dumps(row) + "\n")
     run = load_run(str(folder))
     page = render([run], [recompute(run, GRAMS)], GRAMS, "<title>")
@@ -303,9 +307,8 @@ def test_a_response_cannot_break_the_page(tmp_path: Path) -> None:
 
 
 def test_letters_and_counts() -> None:
-    assert [causes.letter_of(text) for text in (r"… \boxed{B}", r"\boxed{\text{C}}", r"\boxed{(A)}", r"\boxed{E}", "B")] == [
-        "B", "C", "A", "?", "?",
-    ]  # fmt: skip
+    texts = [r"… \boxed{B}", r"\boxed{\text{C}}", r"\boxed{(A)}", r"\boxed{E}", "B"]
+    assert [causes.letter_of(text) for text in texts] == ["B", "C", "A", "?", "?"]
     failures = [causes.Failure(step, "p", "r", str(number)) for step in (1, 2) for number in range(4)]
     rows = causes.counts_by_step(failures, list("ABCD" + "CC?D"))
     assert rows[0] == {
@@ -393,3 +396,50 @@ def test_dump_without_uids_groups_by_prompt(tmp_path: Path) -> None:
     rows = [{"input": prompt, "output": "so", "score": 1.0} for prompt in "aab"]
     (tmp_path / "1.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert [rollout.group for rollout in read_dump(tmp_path / "1.jsonl")] == ["a", "a", "b"]
+
+
+# --- forks ------------------------------------------------------------------------------------------------------------
+
+
+def test_portions_by_hand() -> None:
+    entropy = np.array([4.0, 3.0, 0.1, 0.2, 0.0, 2.0, 0.3, 0.1, 0.1, 0.2])
+    planning = np.array([True, False, True, False, False, True, False, False, False, False])
+    function = np.where(planning, 0, -1)
+    function[2] = 2
+    one = forks.TokenTrace(["x"] * 10, entropy, planning, function)
+    found = forks.portions([one], 0.3)  # 4.0, 3.0, 2.0
+    assert found["planning_high_entropy_share"] == pytest.approx(2 / 3)
+    assert found["high_entropy_planning_share"] == pytest.approx(2 / 3)
+    assert found["deduction_high_entropy_share"] == 1.0
+    assert found["backtracing_high_entropy_share"] == 0.0
+    assert math.isnan(found["branching_high_entropy_share"])
+    low, high = forks.interval([one, one], 0.3)["planning_high_entropy_share"]
+    assert low == high == pytest.approx(2 / 3)
+    assert "underlined" in forks.render([one], "t")
+
+
+def test_forks_with_a_model(tmp_path: Path) -> None:
+    """Entropies against the definition, token by token, and the command."""
+    tokenizer = tiny_model.train_tokenizer(["so we can see that 2 + 2 is 4, but wait, let's try 7."] * 3)
+    torch.manual_seed(0)
+    model = tiny_model.new_model(tokenizer).eval()
+    model.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    prompt, response = "2 + 2", "so we can see that 4"
+    ((ids, entropy),) = forks.token_entropies(model, tokenizer, [(prompt, response), (prompt, "")], 0.7)
+    before = tokenizer(prompt)["input_ids"]
+    for place in range(len(ids)):
+        with torch.no_grad():
+            logits = model(torch.tensor([[*before, *ids[:place]]])).logits[0, -1] / 0.7
+        probabilities = torch.softmax(logits.double(), dim=-1)
+        expected = -sum(p * math.log(p) for p in probabilities.tolist())
+        assert entropy[place] == pytest.approx(expected, abs=1e-4)
+    rows = [{"problem": prompt, "response": response}, {"input": prompt, "output": "but wait, 7"}]
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ["forks", str(tmp_path / "r.jsonl"), "--model", str(tmp_path / "model"), "-o", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert "Paper, at the top 30%" in done.output
+    with (tmp_path / "out" / "forks.csv").open() as stream:
+        assert len(list(csv.DictReader(stream))) == 4 * 6
+    assert "deduction" in (tmp_path / "out" / "forks.html").read_text()

@@ -116,11 +116,8 @@ def main() -> None:
     summary.show(rows, f"HICRA in verl on a CPU: {args.model}, {steps} steps", folder / "training.png")
     differences = summary.series(rows, "training/rollout_probs_diff_max")[1]
     print(f"largest difference between a token's probability in vLLM and in the trainer: {max(differences):.1e}")
-    last = max((folder / "rollouts").glob("*.jsonl"), key=lambda path: int(path.stem))
-    print(
-        "read the last step's rollouts with their planning tokens coloured:\n"
-        f"  hicra tag --tokenizer {folder / 'model'} --field output --html {folder / 'traces.html'} {last}"
-    )
+    page = summary.write_report(folder, f"HICRA in verl on a CPU: {args.model}, {steps} steps")
+    print(f"the whole run on one page (open it in a browser): {page}")
 
 
 if __name__ == "__main__":

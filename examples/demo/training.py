@@ -34,6 +34,7 @@ def train(
     print(" \\\n    ".join(lines))
     console.rule()
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "command.txt").write_text(" \\\n    ".join(lines) + "\n", encoding="utf-8")
     metrics_file, log_file = folder / "metrics.jsonl", folder / "verl.log"
     metrics_file.unlink(missing_ok=True)
     print(f"log: {log_file}\nmetrics: {metrics_file}")

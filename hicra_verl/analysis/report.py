@@ -168,8 +168,8 @@ def render(
         else "<p>No rollouts were dumped.</p>",
         "GAPS": _table(["run", "gap"], gaps) if gaps else "<p>None found.</p>",
         "CONFIGURATION": html.escape(configuration or "not recorded with these runs"),
-        # A closing tag inside a response must not end the script.
-        "DATA": json.dumps(data, ensure_ascii=False).replace("</", "<\\/"),
+        # No tag inside a response may end the script, or begin one.
+        "DATA": json.dumps(data, ensure_ascii=False).replace("<", "\\u003c"),
         "PLOTLY": get_plotlyjs(),
     }
     for name, content in parts.items():

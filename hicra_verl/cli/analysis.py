@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from hicra_verl.cli.app import app, fail
+from hicra_verl.cli.app import GramsOption, app, fail, load_tokenizer
 
 RunsArgument = Annotated[
     list[str],
@@ -192,3 +192,82 @@ def errors(
     result = {"prompt_version": causes.PROMPT_VERSION, "judges": by_rater, "kappa": agreement}
     (output / "errors.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     console.print(f"{output}: answers.jsonl, errors.json, errors.png (and .pdf, .svg, .csv)", highlight=False)
+
+
+@app.command()
+def forks(
+    source: Annotated[
+        Path, typer.Argument(metavar="ROLLOUTS.jsonl", help="A rollout dump of verl, or rows with `response`.")
+    ],
+    model: Annotated[str, typer.Option("--model", help="Folder or hub name of the model that reads them.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for forks.csv and forks.html.")] = Path(
+        "forks"
+    ),
+    limit: Annotated[int, typer.Option(help="At most this many responses.")] = 200,
+    temperature: Annotated[float, typer.Option(help="The one the responses were sampled at.")] = 1.0,
+    device: Annotated[str, typer.Option(help="Where the model runs: cpu, cuda, …")] = "cpu",
+    grams: GramsOption = "paper",
+) -> None:
+    """Where is the model uncertain, and where does it plan? Both portions, at several thresholds and by function.
+
+    The model reads the responses again; the page colours each token by its entropy and underlines planning tokens.
+    """
+    import csv
+
+    from rich.progress import track
+    from transformers import AutoModelForCausalLM
+
+    from hicra_verl import tagging
+    from hicra_verl.analysis import forks as measures
+    from hicra_verl.grams import GramSetError, load_grams
+    from hicra_verl.grams.matcher import GramMatcher
+    from hicra_verl.trace_html import token_texts
+
+    try:
+        gram_set = load_grams(grams)
+        pairs = []
+        for number, row in tagging.read_rows(source):
+            response = row.get("response", row.get("output"))
+            if not isinstance(response, str):
+                raise fail(f"{source}, line {number}: no text in the field 'response' (or verl's 'output')")
+            pairs.append((str(row.get("problem", row.get("input", ""))), response))
+    except (GramSetError, tagging.InputError) as error:
+        raise fail(str(error)) from error
+    tokenizer, table_of_bytes = load_tokenizer(model)
+    try:
+        loaded = AutoModelForCausalLM.from_pretrained(model).to(device).eval()
+    except (OSError, ValueError) as error:
+        raise fail(f"--model {model}: cannot be loaded ({str(error).splitlines()[0]})") from error
+    matcher = GramMatcher(gram_set, table_of_bytes)
+    read = measures.token_entropies(loaded, tokenizer, pairs[:limit], temperature)
+    traces = [
+        measures.trace(ids, entropy, token_texts(ids, table_of_bytes, tokenizer), gram_set, matcher)
+        for ids, entropy in track(read, "reading", total=len(pairs[:limit]), console=Console(stderr=True))
+    ]
+    if not traces:
+        raise fail(f"{source}: holds no response with text")
+    output.mkdir(parents=True, exist_ok=True)
+    table = Table(title="planning and high-entropy tokens (95% intervals over responses)", title_justify="left")
+    for column in ("high-entropy: the top", "planning that is high-entropy", "high-entropy that is planning"):
+        table.add_column(column)
+    rows = []
+    for share in measures.THRESHOLDS:
+        found, bounds = measures.portions(traces, share), measures.interval(traces, share)
+        rows += [
+            {"threshold": share, "portion": name, "value": value, "low": bounds[name][0], "high": bounds[name][1]}
+            for name, value in found.items()
+        ]
+        cells = [
+            f"{found[name]:.1%} [{bounds[name][0]:.1%}, {bounds[name][1]:.1%}]"
+            for name in ("planning_high_entropy_share", "high_entropy_planning_share")
+        ]
+        table.add_row(f"{share:.0%}", *cells)
+    with (output / "forks.csv").open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, ["threshold", "portion", "value", "low", "high"])
+        writer.writeheader()
+        writer.writerows(rows)
+    (output / "forks.html").write_text(measures.render(traces, f"Forks: {source.name}"), encoding="utf-8")
+    console = Console()
+    console.print(table)
+    console.print("Paper, at the top 30%: 40-80% and under 10%.", highlight=False)
+    console.print(f"{output}: forks.csv (by function, too), forks.html", highlight=False)
