@@ -80,11 +80,12 @@ def make_run(folder: Path, steps: int = 6, seed: int = 0, prompts: int = 4, size
 def test_texts_give_what_tokens_gave() -> None:
     """What `hicra dynamics` recomputes equals what the step logged, wherever text suffices."""
     rng = random.Random(1)
-    texts = [sentence(rng) for _ in range(24)]
+    texts = [sentence(rng) for _ in range(23)] + ["so now but \ufffdwe can see that it is \ufffd so"]
     scores = [float(rng.random() < 0.4) for _ in texts]
     groups = [f"g{number // 4}" for number in range(24)]
     table: list[bytes | None] = [bytes([value]) for value in range(256)]
-    ids = [list(text.encode()) for text in texts]
+    # The last response's tokens spelt bytes that are no character; decoding them wrote U+FFFD.
+    ids = [list(text.encode().replace("\ufffd".encode(), b"\xe2\x80")) for text in texts]
     width = max(map(len, ids))
     tokens = torch.tensor([row + [0] * (width - len(row)) for row in ids])
     mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in ids])

@@ -58,7 +58,7 @@ def measure(rollouts: Sequence[Rollout], matcher: GramMatcher) -> tuple[dict[str
     with_planning: set[int] = set()
     answered = [rollout for rollout in rollouts if rollout.response]
     for batch in _batches(answered):
-        texts = [answered[number].response.encode("utf-8", errors="replace") for number in batch]
+        texts = [_bytes_of(answered[number].response) for number in batch]
         starts = np.cumsum([0, *(len(text) + 1 for text in texts)])[:-1]
         ids = np.full(int(starts[-1]) + len(texts[-1]) + 1, _SEPARATOR, dtype=np.int64)
         for start, text in zip(starts.tolist(), texts, strict=True):
@@ -83,6 +83,11 @@ def measure(rollouts: Sequence[Rollout], matcher: GramMatcher) -> tuple[dict[str
         **group_metrics({name: list(group.values()) for name, group in scores.items()}),
     }
     return metrics, counts
+
+
+def _bytes_of(text: str) -> bytes:
+    """The text as the tokens spelt it: where they spelt no character, decoding left U+FFFD; matching breaks there."""
+    return text.encode("utf-8", errors="replace").replace("\ufffd".encode(), b"\xff")
 
 
 def _batches(rollouts: Sequence[Rollout]) -> list[list[int]]:
