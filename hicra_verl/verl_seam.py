@@ -111,6 +111,7 @@ problems: dict[str, str] = {}
 """What is wrong with a seam, by its name; filled as verl's modules are imported in this process."""
 
 _shaper: StepShaper | None = None
+_base_computes = False
 
 
 def install() -> None:
@@ -234,11 +235,12 @@ def read_settings(algorithm: Any) -> HicraConfig:
 @contextmanager
 def _base_in_place(algorithm: Any, base: str) -> Iterator[None]:
     """While verl computes, its configuration names the base estimator."""
-    algorithm.adv_estimator = base
+    global _base_computes
+    named, algorithm.adv_estimator, _base_computes = algorithm.adv_estimator, base, True
     try:
         yield
     finally:
-        algorithm.adv_estimator = ESTIMATOR
+        algorithm.adv_estimator, _base_computes = named, False
 
 
 def _wrap_need_critic(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -336,7 +338,8 @@ def _shaper_in_force() -> StepShaper:
 
 def _wrap_compute_advantage(original: Callable[..., Any]) -> Callable[..., Any]:
     def compute_advantage(data: Any, adv_estimator: Any, *args: Any, **kwargs: Any) -> Any:
-        if adv_estimator != ESTIMATOR and not _measuring():
+        # V1 calls this function, too, with a part of the batch; it is measured where the whole of it is at hand.
+        if adv_estimator != ESTIMATOR and (_base_computes or not _measuring()):
             return original(data, adv_estimator, *args, **kwargs)
         shaper = _shaper_in_force()
         base = adv_estimator if shaper.config.measure_only else shaper.config.base
@@ -359,11 +362,9 @@ def _wrap_compute_advantage_v1(original: Callable[..., Any]) -> Callable[..., An
         from verl.workers.utils.padding import response_to_nested
 
         shaper = _shaper_in_force()
-        if shaper.config.measure_only:
+        base = algorithm.adv_estimator if shaper.config.measure_only else shaper.config.base
+        with _base_in_place(algorithm, base):
             batch = original(self, batch, metrics)
-        else:
-            with _base_in_place(algorithm, shaper.config.base):
-                batch = original(self, batch, metrics)
         # Read back what verl wrote: rollout correction may have changed the mask that the loss will use.
         fields = ["advantages", "responses", "response_mask", "old_log_probs", "entropy", "rm_scores"]
         data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)

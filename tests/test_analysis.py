@@ -73,6 +73,10 @@ def make_run(folder: Path, steps: int = 6, seed: int = 0, prompts: int = 4, size
         if step % 3 == 0:
             data["val-core/x/acc/mean@1"] = step / 10
         rows.append({"step": step, "data": data})
+    (folder / "validation").mkdir()
+    for step in (0, steps):
+        held_out = [{"input": f"held out {n}", "output": sentence(rng), "gts": "7", "score": 1.0} for n in range(3)]
+        (folder / "validation" / f"{step}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in held_out))
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
 
@@ -286,7 +290,7 @@ window.addEventListener("load", () => {
         assert state["errors"] == []
         assert state["charts"] >= 6
         assert state["lines"] >= 10
-        assert state["prompts"] == 4
+        assert state["prompts"] == 4 + 3
         assert state["moved"]
         assert state["changed"]
         assert state["colour"] != state["plain"]

@@ -225,3 +225,28 @@ def test_high_entropy_tokens_need_the_entropy(settings: dict[str, Any], message:
     algorithm = {"adv_estimator": "hicra", "hicra": {"tokens": "high_entropy"}}
     with pytest.raises(ValueError, match=message):
         ppo_utils.need_critic(OmegaConf.merge(OmegaConf.create({"algorithm": algorithm}), settings))
+
+
+def test_measuring_changes_nothing_and_happens_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    grams = GramSet("test", (Gram("so", "other", ""),))
+    shaper = StepShaper(HicraConfig(measure_only=True), grams, GramMatcher(grams, [b"so", b"x"] * 50))
+    monkeypatch.setattr(verl_seam, "_shaper", shaper)
+    data = batch()
+    shaped = ray_trainer.compute_advantage(data, "grpo", config=algorithm("grpo")).batch["advantages"]
+    monkeypatch.setattr(verl_seam, "_shaper", None)
+    plain = ray_trainer.compute_advantage(batch(), "grpo", config=algorithm("grpo")).batch["advantages"]
+    assert torch.equal(shaped, plain)
+    reported = shaper.take_metrics(1.0)
+    assert "hicra/planning_fraction" in reported
+    assert "hicra/tokens_changed" not in reported
+    # Inside V1's own computation the batch lacks its responses: V1 is measured where it has them.
+    monkeypatch.setattr(verl_seam, "_shaper", shaper)
+    with verl_seam._base_in_place(OmegaConf.create({"adv_estimator": "grpo"}), "grpo"):
+        ray_trainer.compute_advantage(batch(), "grpo", config=algorithm("grpo"))
+    assert shaper.take_metrics(1.0) == {}
+
+
+def test_measure_only_under_hicra_is_refused() -> None:
+    config = OmegaConf.create({"algorithm": {"adv_estimator": "hicra", "hicra": {"measure_only": True}}})
+    with pytest.raises(ValueError, match="name that one as algorithm.adv_estimator"):
+        ppo_utils.need_critic(config)

@@ -109,6 +109,7 @@ def main() -> None:
         f"trainer.total_training_steps={steps}",
         f"trainer.test_freq={max(2, steps // 2)}",
         f"trainer.rollout_data_dir={folder / 'rollouts'}",
+        f"trainer.validation_data_dir={folder / 'validation'}",
         f"trainer.default_local_dir={folder / 'checkpoints'}",
         *args.verl,
     ]

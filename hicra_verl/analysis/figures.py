@@ -139,7 +139,9 @@ def draw_dynamics(run: Run) -> Drawing:
 
 def _finish(axis: Axes, drawn: bool, reason: str, handles: list[Any] | None = None) -> None:
     if drawn:
-        axis.legend(handles=handles) if handles else axis.legend()
+        # Two axes share one legend, below the panel: inside it would hide curves.
+        below = {"handles": handles, "loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "ncols": 3}
+        axis.legend(**(below if handles else {}))
     else:
         _blank(axis, reason)
 
@@ -245,8 +247,10 @@ def draw_distributions(run: Run, texts: dict[int, StepTexts], grams: GramSet) ->
                     {"kind": kind, "step": step, "rank": rank, "share": value} for rank, value in enumerate(share, 1)
                 ]
         left.legend()
+        right.legend()
         top = np.argsort(-texts[steps[-1]].gram_counts)[:5]
-        right.legend(title="most frequent: " + ", ".join(grams.grams[place].text for place in top), title_fontsize=7)
+        names = ", ".join(grams.grams[place].text for place in top)
+        figure.suptitle(f"Most frequent grams at step {steps[-1]}: {names}", fontsize=8)
     return drawing
 
 
@@ -285,7 +289,7 @@ def draw_trace(label: str, step: int, pieces: Sequence[tuple[str, str | None]]) 
         step: the step it is from.
         pieces: (text, function) runs, in order; function None for execution.
     """
-    columns, line_height = 92, 0.19
+    columns, line_height = 138, 0.19
     lines: list[list[tuple[str, str | None]]] = [[]]
     used = 0
     for text, function in pieces:

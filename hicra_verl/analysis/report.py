@@ -72,10 +72,11 @@ def chart_data(runs: Sequence[Run]) -> list[dict[str, Any]]:
 def trace_data(run: Run, grams: GramSet) -> list[dict[str, Any]]:
     """Some prompts with their best and worst response at each step that has them, cut into coloured pieces."""
     by_prompt: dict[str, dict[int, list[tuple[float, str]]]] = defaultdict(lambda: defaultdict(list))
-    for step in sorted(run.dumps):
-        for rollout in read_dump(run.dumps[step], run.gaps):
-            if rollout.response:
-                by_prompt[rollout.prompt][step].append((rollout.score, rollout.response))
+    for dumps in (run.validations, run.dumps):
+        for step in sorted(dumps):
+            for rollout in read_dump(dumps[step], run.gaps):
+                if rollout.response:
+                    by_prompt[rollout.prompt][step].append((rollout.score, rollout.response))
     # Prompts that come again show training best; of the others, some from the whole run.
     order = sorted(by_prompt, key=lambda prompt: -len(by_prompt[prompt]))
     often = [prompt for prompt in order if len(by_prompt[prompt]) > 1][:PROMPTS]
@@ -152,6 +153,7 @@ def render(
             listed = [f"{grams.grams[place].text} {counts[place] / total:.1%}" for place in top if counts[place]]
             frequent.append([run.label, f"step {when}", ", ".join(listed)])
     data = {
+        "runs": len(runs),
         "charts": chart_data(runs),
         "traces": [prompt for run in runs for prompt in trace_data(run, grams)],
     }
@@ -173,7 +175,7 @@ def render(
         "PLOTLY": get_plotlyjs(),
     }
     for name, content in parts.items():
-        page = page.replace(f"@@{name}@@", content, 1)
+        page = page.replace(f"@@{name}@@", content)
     return page
 
 

@@ -38,6 +38,7 @@ class Run:
         path: where it was read from.
         metrics: step to what was logged at it; finite numbers only.
         dumps: step to the file of its rollouts.
+        validations: step to the file of its responses to held-out prompts, which come again at each validation.
         gaps: what is missing, in words; figures and reports print it.
     """
 
@@ -45,6 +46,7 @@ class Run:
     path: Path
     metrics: dict[int, dict[str, float]] = field(default_factory=dict)
     dumps: dict[int, Path] = field(default_factory=dict)
+    validations: dict[int, Path] = field(default_factory=dict)
     gaps: list[str] = field(default_factory=list)
 
     def series(self, metric: str) -> tuple[list[int], list[float]]:
@@ -56,8 +58,9 @@ class Run:
 def load_run(words: str) -> Run:
     """Read a run from ``PATH`` or ``LABEL=PATH``.
 
-    The path may be a run's folder (``metrics/*.jsonl`` or ``metrics.jsonl``, ``rollouts/*.jsonl``, TensorBoard events),
-    a folder of rollout dumps, a file of verl's ``file`` logger, or a CSV exported from wandb or TensorBoard.
+    The path may be a run's folder (``metrics/*.jsonl`` or ``metrics.jsonl``, ``rollouts/*.jsonl``,
+    ``validation/*.jsonl``, TensorBoard events), a folder of rollout dumps, a file of verl's ``file`` logger, or a CSV
+    exported from wandb or TensorBoard.
 
     Raises:
         RunError: if there is nothing to read there, or a file is not what it seems.
@@ -84,14 +87,16 @@ def _read_folder(path: Path, run: Run) -> None:
     for file in [*sorted((path / "metrics").glob("*.jsonl")), path / "metrics.jsonl"]:
         if file.exists():
             _read_file(file, run)
-    for folder in (path / "rollouts", path):
-        run.dumps.update({int(file.stem): file for file in folder.glob("*.jsonl") if file.stem.isdigit()})
-        if run.dumps:
-            break
+    run.dumps = _dumps_in(path / "rollouts") or _dumps_in(path)
+    run.validations = _dumps_in(path / "validation")
     events = sorted({file.parent for file in path.rglob("events.out.tfevents.*")})
     if not run.metrics and events:
         for folder in events:
             _read_tensorboard(folder, run)
+
+
+def _dumps_in(folder: Path) -> dict[int, Path]:
+    return {int(file.stem): file for file in folder.glob("*.jsonl") if file.stem.isdigit()}
 
 
 def _read_file(path: Path, run: Run) -> None:

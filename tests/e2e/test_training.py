@@ -14,6 +14,8 @@ from reference_matcher import reference
 from transformers import AutoTokenizer
 
 import runs
+from hicra_verl.analysis.recompute import measure_dumps
+from hicra_verl.grams import load_grams
 from hicra_verl.grams.token_bytes import token_bytes
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -189,3 +191,35 @@ def test_trainer(trainer: str, world: Path, tmp_path: Path) -> None:
     code, log, rows = runs.train(world, tmp_path, 2, *hicra(world, *extra), module=module)
     assert code == 0, log[-3000:]
     assert_reported(rows, 2)
+
+
+@pytest.mark.trainers
+def test_measures_of_another_estimator_go_on_after_a_resume(world: Path, tmp_path: Path) -> None:
+    """GRPO, measured only; stopped after two steps and resumed: one curve, equal to what its dumps give."""
+    settings = [
+        "algorithm.adv_estimator=grpo",
+        "+algorithm.hicra.measure_only=true",
+        f"+algorithm.hicra.grams={world / 'grams.json'}",
+        f"reward.custom_reward_function.path={HERE / 'rewards.py'}",
+        "trainer.resume_mode=auto",
+        "trainer.save_freq=1",
+        f"trainer.rollout_data_dir={tmp_path / 'rollouts'}",
+    ]
+    logged: dict[int, dict[str, float]] = {}
+    for steps in (2, 4):
+        code, log, rows = runs.train(world, tmp_path, steps, *settings)
+        assert code == 0, log[-3000:]
+        logged.update({row["step"]: row["data"] for row in rows})
+    assert sorted(logged) == [1, 2, 3, 4]
+    initial = json.loads((tmp_path / "checkpoints" / "hicra_initial.json").read_text())["values"]
+    for name in ("perplexity_planning", "perplexity_execution"):
+        for step, data in logged.items():
+            assert data[f"hicra/{name}_relative"] == pytest.approx(data[f"hicra/{name}"] / initial[name]), step
+        assert logged[1][f"hicra/{name}_relative"] == 1.0
+        assert logged[3][f"hicra/{name}_relative"] != 1.0  # the resumed run's first step is not a new beginning
+    dumps = {step: tmp_path / "rollouts" / f"{step}.jsonl" for step in logged}
+    recomputed = measure_dumps(dumps, load_grams(world / "grams.json"))
+    assert not any("tokens_changed" in name for name in logged[1])
+    for step, found in recomputed.items():
+        for name, value in found.metrics.items():
+            assert logged[step][f"hicra/{name}"] == pytest.approx(value, abs=1e-6), (step, name)
