@@ -302,6 +302,7 @@ def _prepare(config: Any, settings: HicraConfig) -> None:
 
     from hicra_verl.grams.matcher import GramMatcher
     from hicra_verl.grams.token_bytes import token_bytes
+    from hicra_verl.trace_html import token_texts
     from hicra_verl.training.step import StepShaper
 
     model = config.actor_rollout_ref.model
@@ -310,8 +311,14 @@ def _prepare(config: Any, settings: HicraConfig) -> None:
     path = copy_to_local(model.get("tokenizer_path") or model.path, use_shm=model.get("use_shm", False))
     tokenizer = hf_tokenizer(path, trust_remote_code=model.get("trust_remote_code", False))
     folder = Path(config.trainer.default_local_dir).absolute()
+    table = token_bytes(tokenizer)
     _shaper = StepShaper(
-        settings, grams, GramMatcher(grams, token_bytes(tokenizer)), folder, _is_resumed(config.trainer, folder)
+        settings,
+        grams,
+        GramMatcher(grams, table),
+        folder,
+        _is_resumed(config.trainer, folder),
+        functools.partial(token_texts, token_bytes=table, tokenizer=tokenizer),
     )
     what = "measuring only" if settings.measure_only else f"alpha {settings.alpha}, base {settings.base}"
     print(f"[hicra] {grams.name}: {len(grams)} grams (sha256 {grams.sha256[:12]}), {what}")
@@ -423,6 +430,8 @@ def _wrap_compute_metrics_v1(original: Callable[..., Any]) -> Callable[..., Any]
         original(self, batch, metrics, *args, **kwargs)
         if self.config.reward.custom_reward_function.path == REWARD:
             metrics.update(_reward_counts(batch))
+        if _shaper is not None and _shaper.traces is not None:
+            _shaper.traces.write(self.global_steps)
         watch = _stage_watch(self.config)
         if watch is not None:
             last_step = watch.observe(self.global_steps, self.total_training_steps, metrics)

@@ -73,6 +73,17 @@ def make_run(folder: Path, steps: int = 6, seed: int = 0, prompts: int = 4, size
         if step % 3 == 0:
             data["val-core/x/acc/mean@1"] = step / 10
         rows.append({"step": step, "data": data})
+    (folder / "hicra_traces").mkdir()
+    for step in (1, steps):
+        trace = {
+            "group": "g",
+            "score": 1.0,
+            "tokens": ["so", " x", " <b>"],
+            "function": ["deduction", None, None],
+            "entropy_nats": [1.0, None, 0.2],
+            "advantage": [1.2, -1.0, float(step)],
+        }
+        (folder / "hicra_traces" / f"{step}.jsonl").write_text(json.dumps(trace) + "\n")
     (folder / "validation").mkdir()
     for step in (0, steps):
         held_out = [{"input": f"held out {n}", "output": sentence(rng), "gts": "7", "score": 1.0} for n in range(3)]
@@ -262,10 +273,21 @@ window.addEventListener("load", () => {
   document.getElementById("coloured").click();
   const plain = getComputedStyle(mark).backgroundColor;
   document.getElementById("coloured").click();
+  const spans = () => [...document.querySelectorAll("#tokens span")];
+  const painted = () => spans().map((span) => span.style.background).join();
+  const modes = ["entropy", "advantage", "function"].map((name) => {
+    const mode = document.getElementById("mode");
+    mode.value = name; mode.dispatchEvent(new Event("change"));
+    return painted();
+  });
+  const tokenSlider = document.getElementById("tokenstep"), first = document.getElementById("tokenshown").textContent;
+  tokenSlider.value = 1; tokenSlider.dispatchEvent(new Event("input"));
+  const tokenMoved = first !== document.getElementById("tokenshown").textContent;
   document.body.setAttribute("data-probe", JSON.stringify({
     charts: document.querySelectorAll(".chart .main-svg").length,
     lines: document.querySelectorAll(".scatterlayer .trace").length,
-    prompts: document.querySelectorAll("#prompt option").length, moved, changed: before !== shown(), colour, plain,
+    prompts: document.querySelectorAll("#prompt option").length,
+    moved, modes, tokenMoved, changed: before !== shown(), colour, plain,
     wide: document.documentElement.scrollWidth - window.innerWidth, errors: window.seen,
   }));
 });
@@ -292,6 +314,8 @@ window.addEventListener("load", () => {
         assert state["lines"] >= 10
         assert state["prompts"] == 4 + 3
         assert state["moved"]
+        assert state["tokenMoved"]
+        assert len(set(state["modes"])) == 3  # three ways to colour the same tokens
         assert state["changed"]
         assert state["colour"] != state["plain"]
         assert state["wide"] <= 0  # nothing to scroll sideways, on a phone either

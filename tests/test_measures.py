@@ -267,3 +267,37 @@ def test_the_page_defines_every_metric() -> None:
         shown = re.sub(r"(advantage)_(planning|execution)_(base|shaped)", r"\1_CLASS_WHEN", shown)
         shown = re.sub(r"(perplexity|token_entropy)_(planning|execution)", r"\1_CLASS", shown)
         assert f"`{shown}`" in page, name
+
+
+def test_traces_keep_what_the_actor_receives(tmp_path: Path) -> None:
+    tokens, mask = batch(["so x y", "but wait x", "x"])
+    config = HicraConfig(traces=2)
+    texts = lambda ids: [WORDS[token] for token in ids]  # noqa: E731
+    step = StepShaper(config, GRAMS, GramMatcher(GRAMS, TABLE), tmp_path, token_texts=texts)
+    facts = Facts(entropy=torch.full(tokens.shape, 0.5), scores=torch.tensor([1.0, 0.0, 0.0]), groups=["a", "a", "b"])
+    step.shape(torch.ones(tokens.shape), tokens, mask, facts)
+    assert step.traces is not None
+    step.traces.write(7)
+    step.traces.write(8)  # nothing since: no file
+    assert [path.name for path in (tmp_path / "hicra_traces").iterdir()] == ["7.jsonl"]
+    rows = [json.loads(line) for line in (tmp_path / "hicra_traces" / "7.jsonl").read_text().splitlines()]
+    assert rows == [
+        {
+            "group": "a",
+            "score": 1.0,
+            "tokens": ["so", "x", "y"],
+            "function": ["deduction", None, None],
+            "entropy_nats": [0.5] * 3,
+            "advantage": [1.2, 1.0, 1.0],
+        },
+        {
+            "group": "a",
+            "score": 0.0,
+            "tokens": ["but", "wait", "x"],
+            "function": ["backtracing", "backtracing", None],
+            "entropy_nats": [0.5] * 3,
+            "advantage": [1.2, 1.2, 1.0],
+        },
+    ]
+    with pytest.raises(HicraConfigError, match="expected a number of responses"):
+        HicraConfig.from_mapping({"traces": -1})

@@ -22,6 +22,7 @@ SEED = 0
 # fmt: off
 COMMON = [
     "algorithm.adv_estimator=hicra", "+hicra=default",      # HICRA, with the settings of conf/hicra/default.yaml
+    "algorithm.hicra.traces=4",                             # responses a step to look at token by token
     "+machine=cpu",                                         # what a machine without a GPU needs: conf/machine/cpu.yaml
     "reward.custom_reward_function.path=pkg://hicra_verl.reward",
     "actor_rollout_ref.actor.clip_ratio_high=0.28",         # clip-higher, the paper's baseline

@@ -96,6 +96,15 @@ def trace_data(run: Run, grams: GramSet) -> list[dict[str, Any]]:
     return prompts
 
 
+def token_data(run: Run) -> list[dict[str, Any]]:
+    """The responses kept token by token, by step."""
+    steps = []
+    for step, path in sorted(run.traces.items()):
+        traces = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        steps.append({"run": run.label, "step": step, "traces": traces})
+    return steps
+
+
 def summary_rows(runs: Sequence[Run]) -> list[list[str]]:
     """What changed from each run's start to its end: run, measure, start, end, change."""
     wanted = {
@@ -156,6 +165,7 @@ def render(
         "runs": len(runs),
         "charts": chart_data(runs),
         "traces": [prompt for run in runs for prompt in trace_data(run, grams)],
+        "tokens": [step for run in runs for step in token_data(run)],
     }
     page = resources.files("hicra_verl.analysis").joinpath("report.html").read_text(encoding="utf-8")
     gaps = [[run.label, gap] for run in runs for gap in dict.fromkeys(run.gaps)]

@@ -39,6 +39,7 @@ class Run:
         metrics: step to what was logged at it; finite numbers only.
         dumps: step to the file of its rollouts.
         validations: step to the file of its responses to held-out prompts, which come again at each validation.
+        traces: step to the file of responses kept token by token (``training/traces.py``).
         gaps: what is missing, in words; figures and reports print it.
     """
 
@@ -47,6 +48,7 @@ class Run:
     metrics: dict[int, dict[str, float]] = field(default_factory=dict)
     dumps: dict[int, Path] = field(default_factory=dict)
     validations: dict[int, Path] = field(default_factory=dict)
+    traces: dict[int, Path] = field(default_factory=dict)
     gaps: list[str] = field(default_factory=list)
 
     def series(self, metric: str) -> tuple[list[int], list[float]]:
@@ -89,6 +91,7 @@ def _read_folder(path: Path, run: Run) -> None:
             _read_file(file, run)
     run.dumps = _dumps_in(path / "rollouts") or _dumps_in(path)
     run.validations = _dumps_in(path / "validation")
+    run.traces = _dumps_in(path / "hicra_traces") or _dumps_in(path / "checkpoints" / "hicra_traces")
     events = sorted({file.parent for file in path.rglob("events.out.tfevents.*")})
     if not run.metrics and events:
         for folder in events:

@@ -15,6 +15,7 @@ from hicra_verl.grams.matcher import GramMatcher
 from hicra_verl.metrics.forks import high_entropy_mask
 from hicra_verl.training.initial import InitialValues
 from hicra_verl.training.measures import FOLLOWING_WORDS, Facts, Measures, initial_values
+from hicra_verl.training.traces import TokenTexts, TraceKeeper
 
 NO_FACTS = Facts()
 
@@ -54,6 +55,7 @@ class StepShaper:
         matcher: that set compiled for the policy's tokenizer.
         folder: the run's checkpoint folder, where the values of its first step are kept; None to keep none.
         resumed: True if the run goes on from a checkpoint.
+        token_texts: the texts of token ids, needed where the settings ask for traces.
     """
 
     def __init__(
@@ -63,11 +65,15 @@ class StepShaper:
         matcher: GramMatcher,
         folder: Path | None = None,
         resumed: bool = False,
+        token_texts: TokenTexts | None = None,
     ) -> None:
         self.config = config
         self.grams = grams
         self.matcher = matcher
         self._initial = InitialValues(folder, grams.sha256, resumed)
+        self.traces: TraceKeeper | None = None
+        if config.traces and folder is not None and token_texts is not None:
+            self.traces = TraceKeeper(folder, config.traces, token_texts, grams)
         self._start_step()
 
     def _start_step(self) -> None:
@@ -112,6 +118,8 @@ class StepShaper:
             credited = self._high_entropy(facts, own) if self.config.tokens == "high_entropy" else planning
             shaped = shape_advantages(advantages, credited.to(advantages.device), self.config.alpha)
             self._advantages.add(advantages.cpu(), shaped.cpu(), planning, own)
+        if self.traces is not None:
+            self.traces.add(responses, own, matches, shaped, facts)
         self._seconds += time.perf_counter() - started
         return shaped
 
