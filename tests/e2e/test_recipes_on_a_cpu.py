@@ -111,6 +111,12 @@ def test_a_longer_context_by_itself(world_of: Callable[[str], Path], tmp_path: P
     assert sorted(data) == [1, 2, 3, 4, 5]
     assert {step: row["response_length/max"] for step, row in data.items()} == {1: 16, 2: 16, 3: 16, 4: 24, 5: 24}
     assert all(row["response_length/clip_ratio"] > 0.2 for row in data.values())
+    # Relative measures go on from the run's first step, through the kill and the hand-over.
+    initial = json.loads((out / "hicra_initial.json").read_text())["values"]["perplexity_execution"]
+    for step, row in data.items():
+        assert row["hicra/perplexity_execution_relative"] == pytest.approx(
+            row["hicra/perplexity_execution"] / initial
+        ), step
     # The optimiser went on: its own step count is that of all updates, the first stage's included.
     for step in (hand_over, 5):
         optimiser = torch.load(
