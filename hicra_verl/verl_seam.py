@@ -27,7 +27,7 @@ import wrapt
 
 from hicra_verl.config import ESTIMATOR as ESTIMATOR
 from hicra_verl.config import HicraConfig, HicraConfigError, nearest
-from hicra_verl.training.supervisor import TRACKER_FILE
+from hicra_verl.training.stages import TRACKER_FILE
 
 if TYPE_CHECKING:
     from hicra_verl.training.measures import Facts
@@ -264,7 +264,7 @@ def _wrap_need_critic(original: Callable[..., Any]) -> Callable[..., Any]:
                 + ". Run `hicra doctor`; install verl 0.9.1 or a hicra-verl made for this verl."
             )
         settings = read_settings(config.algorithm)
-        _refuse_without_entropy(config, settings)
+        _refuse_what_only_v1_can(config, settings)
         _prepare(config, settings)
         if measure_only:
             return bool(original(config))
@@ -274,7 +274,9 @@ def _wrap_need_critic(original: Callable[..., Any]) -> Callable[..., Any]:
     return need_critic
 
 
-def _refuse_without_entropy(config: Any, settings: HicraConfig) -> None:
+def _refuse_what_only_v1_can(config: Any, settings: HicraConfig) -> None:
+    if settings.traces and not config.trainer.get("use_v1", False):
+        raise HicraConfigError("algorithm.hicra.traces needs trainer.use_v1=true (the others do not write them)")
     if settings.tokens != "high_entropy":
         return
     correction = config.algorithm.get("rollout_correction") or {}

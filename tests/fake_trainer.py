@@ -8,8 +8,8 @@ import signal
 import sys
 from pathlib import Path
 
-from hicra_verl.training.stages import StageWatch
-from hicra_verl.training.supervisor import TRACKER_FILE, settings_of
+from hicra_verl.training.stages import TRACKER_FILE, StageWatch
+from hicra_verl.training.supervisor import settings_of
 
 
 def crash(point: str, folder: Path) -> None:

@@ -23,13 +23,14 @@ from conftest import ROOT
 from fake_server import FakeServer
 from typer.testing import CliRunner
 
+from hicra_verl.append_log import AppendLogError
 from hicra_verl.cli import app
 from hicra_verl.data.prepare import verl_row
 from hicra_verl.data.sources import Problem
 from hicra_verl.evaluation import engines
 from hicra_verl.evaluation.benchmarks import SAMPLES, TEMPERATURE, EvaluationError, Item, load_benchmark
 from hicra_verl.evaluation.run import Sample, load_samples, seed_of
-from hicra_verl.evaluation.summary import bootstrap_interval, summarise, text_semantic_entropy
+from hicra_verl.evaluation.summary import bootstrap_interval, summarise
 from hicra_verl.evaluation.table import build, load_results, paper_numbers
 from hicra_verl.grams import load_grams
 from hicra_verl.metrics.pass_at_k import pass_at_k
@@ -85,7 +86,12 @@ def test_summary() -> None:
     assert found["pass@1_interval"] == (0.0, 0.5)
     assert (found["clip_rate"], found["length_tokens"]) == (0.25, 5.0)
     assert found["grades"] == {"equal": 1, "timed_out": 3}
-    assert text_semantic_entropy(["We can, but we can, but so so"], load_grams("paper")) == pytest.approx(math.log(3))
+
+
+def test_semantic_entropy_is_that_of_all_responses() -> None:
+    texts = ["We can, but we can,", "but so so"]
+    samples = [Sample("a", n, 0, text, "stop", 1, "1", True, "equal") for n, text in enumerate(texts)]
+    assert summarise(samples, load_grams("paper"))["semantic_entropy_nats"] == pytest.approx(math.log(3))
 
 
 # --- the command against a server -------------------------------------------------------------------------------------
@@ -243,7 +249,7 @@ def test_wrong_words(more: list[str], message: str, tmp_path: Path) -> None:
 
 def test_a_spoilt_samples_file_names_its_line(tmp_path: Path) -> None:
     (tmp_path / "s.jsonl").write_text('{"uid": 1}\n')
-    with pytest.raises(EvaluationError, match=r"s\.jsonl, line 1: not a sample"):
+    with pytest.raises(AppendLogError, match=r"s\.jsonl, line 1: not a sample"):
         load_samples(tmp_path / "s.jsonl")
     with pytest.raises(EvaluationError, match="no such benchmark"):
         load_benchmark("x", tmp_path)

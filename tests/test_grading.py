@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import random
 import time
@@ -12,9 +13,10 @@ from conftest import DATA
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hicra_verl.grading import GradingPool, grade, last_boxed
+from hicra_verl.grading import GradingPool, algebra, grade, last_boxed
 from hicra_verl.grading.answers import MAX_ANSWER_CHARACTERS, choice_equal, number_equal
 from hicra_verl.grading.grade import start
+from hicra_verl.grading.pool import GradingError
 from hicra_verl.reward import COUNTED, compute_score
 
 
@@ -183,6 +185,20 @@ def test_a_thousand_hostile_answers() -> None:
         # Each within its limit, however many were stopped; a stopped process is replaced in about two seconds.
         assert took < 60 + 4 * (reasons.count("timed_out") + reasons.count("failed"))
         assert grade(r"\boxed{\frac{14}{2}}", "7", pool=pool).reason == "equivalent"  # the pool is alive
+
+
+def test_a_grader_that_cannot_work_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counting every answer as wrong would train on noise."""
+    monkeypatch.setattr(algebra, "prepare", _fails_to_start)
+    with GradingPool() as broken, pytest.raises(GradingError, match="no grading process can start"):
+        grade(r"\boxed{\frac12}", "0.5", pool=broken)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(GradingError, match=r"hicra-verl\[recipes\]"):
+        GradingPool()
+
+
+def _fails_to_start() -> None:
+    raise RuntimeError("as if a library were broken")
 
 
 @settings(deadline=None, max_examples=300)

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from hicra_verl.analysis import figures
-from hicra_verl.analysis.recompute import StepTexts, measure_dumps, text_matcher
+from hicra_verl.analysis.recompute import StepTexts, measure_dumps
 from hicra_verl.analysis.runs import Run, read_dump
 from hicra_verl.grams.gramset import GramSet
+from hicra_verl.grams.text_matcher import TextMatcher, text_bytes
 from hicra_verl.metrics.entropy import entropy_nats
 
 DROPPED_SHARE = 0.3  # paper: dropping 30% of the grams at random
@@ -58,12 +59,12 @@ def drop_randomly(texts: dict[int, StepTexts], size: int) -> list[dict[int, floa
     return parts
 
 
-def coloured_pieces(text: str, grams: GramSet) -> list[tuple[str, str | None]]:
+def coloured_pieces(text: str, matcher: TextMatcher) -> list[tuple[str, str | None]]:
     """A text cut into runs of one function (None: execution), for showing."""
-    data = text.encode("utf-8", errors="replace")
+    data = text_bytes(text)
     if not data:
         return []
-    matches = text_matcher(grams).match(np.frombuffer(data, dtype=np.uint8).astype(np.int64)[None, :])
+    [(matches, *_)] = matcher.match([text])
     function: list[str | None] = [None] * len(data)
     chosen = matches.counted
     for gram, first, end in zip(
@@ -72,7 +73,7 @@ def coloured_pieces(text: str, grams: GramSet) -> list[tuple[str, str | None]]:
         matches.end_token[chosen].tolist(),
         strict=True,
     ):
-        function[first:end] = [grams.grams[gram].function] * (end - first)
+        function[first:end] = [matcher.grams.grams[gram].function] * (end - first)
     pieces = []
     start = 0
     for place in range(1, len(data) + 1):
@@ -96,7 +97,7 @@ def draw_all(runs: Sequence[Run], texts: Sequence[dict[int, StepTexts]], grams: 
             rollouts = [rollout for rollout in read_dump(run.dumps[last]) if rollout.response]
             if rollouts:
                 best = max(rollouts, key=lambda rollout: (rollout.score, len(rollout.response)))
-                drawings.append(figures.draw_trace(run.label, last, coloured_pieces(best.response, grams)))
+                drawings.append(figures.draw_trace(run.label, last, coloured_pieces(best.response, TextMatcher(grams))))
     if len(runs) > 1:
         drawings.append(figures.draw_comparison(runs))
     return drawings

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hicra_verl.analysis.runs import RunError, load_run, read_dump
+from hicra_verl.analysis.runs import RunError, load_run, read_dump, split_label
+from hicra_verl.append_log import read_log
 from hicra_verl.endpoint import Endpoint, Question
 from hicra_verl.grading.answers import last_boxed
 from hicra_verl.tagging import read_rows
@@ -82,7 +83,7 @@ def load_failures(source: str, steps: Sequence[int] | None, per_step: int) -> li
     Raises:
         RunError: if there is none, or a row lacks a field.
     """
-    path = Path(source.partition("=")[2] or source)
+    _, path = split_label(source)
     failures: dict[int, list[Failure]] = defaultdict(list)
     if path.is_file():
         for number, row in read_rows(path):
@@ -134,14 +135,7 @@ def letter_of(text: str) -> str:
 
 def load_verdicts(path: Path) -> dict[str, Verdict]:
     """The answers kept in a file; a last line cut short by a crash is removed from it."""
-    if not path.exists():
-        return {}
-    data = path.read_bytes()
-    complete = data[: data.rfind(b"\n") + 1]
-    if len(complete) < len(data):
-        with path.open("r+b") as stream:
-            stream.truncate(len(complete))
-    verdicts = (Verdict(**json.loads(line)) for line in complete.splitlines())
+    verdicts = (Verdict(**row) for _, row in read_log(path))
     return {verdict.key: verdict for verdict in verdicts}
 
 

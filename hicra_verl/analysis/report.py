@@ -15,6 +15,7 @@ from hicra_verl.analysis.dynamics import coloured_pieces
 from hicra_verl.analysis.recompute import StepTexts
 from hicra_verl.analysis.runs import Run, read_dump
 from hicra_verl.grams.gramset import GramSet
+from hicra_verl.grams.text_matcher import TextMatcher
 from hicra_verl.version import __version__
 
 PROMPTS = 12  # of each run, those seen at most steps first
@@ -69,7 +70,7 @@ def chart_data(runs: Sequence[Run]) -> list[dict[str, Any]]:
     return charts
 
 
-def trace_data(run: Run, grams: GramSet) -> list[dict[str, Any]]:
+def trace_data(run: Run, matcher: TextMatcher) -> list[dict[str, Any]]:
     """Some prompts with their best and worst response at each step that has them, cut into coloured pieces."""
     by_prompt: dict[str, dict[int, list[tuple[float, str]]]] = defaultdict(lambda: defaultdict(list))
     for dumps in (run.validations, run.dumps):
@@ -89,7 +90,7 @@ def trace_data(run: Run, grams: GramSet) -> list[dict[str, Any]]:
         for step, responses in sorted(by_prompt[prompt].items()):
             ranked = sorted(responses, reverse=True)
             chosen = [ranked[0], ranked[-1]][: min(RESPONSES, len(ranked))]
-            shown = [{"score": score, "pieces": coloured_pieces(text, grams)} for score, text in chosen]
+            shown = [{"score": score, "pieces": coloured_pieces(text, matcher)} for score, text in chosen]
             right = sum(score > 0 for score, _ in responses)
             steps.append({"step": step, "responses": shown, "right": right, "of": len(responses)})
         prompts.append({"run": run.label, "prompt": prompt, "steps": steps})
@@ -161,10 +162,11 @@ def render(
             top = counts.argsort()[::-1][:10]
             listed = [f"{grams.grams[place].text} {counts[place] / total:.1%}" for place in top if counts[place]]
             frequent.append([run.label, f"step {when}", ", ".join(listed)])
+    matcher = TextMatcher(grams)
     data = {
         "runs": len(runs),
         "charts": chart_data(runs),
-        "traces": [prompt for run in runs for prompt in trace_data(run, grams)],
+        "traces": [prompt for run in runs for prompt in trace_data(run, matcher)],
         "tokens": [step for run in runs for step in token_data(run)],
     }
     page = resources.files("hicra_verl.analysis").joinpath("report.html").read_text(encoding="utf-8")
@@ -198,7 +200,5 @@ def _table(columns: list[str], rows: list[list[str]]) -> str:
 def recorded_configuration(path: Path) -> str:
     """The command of a run as its folder keeps it (``command.txt``), or ""."""
     folder = path if path.is_dir() else path.parent
-    for name in ("command.txt", "stages.json"):
-        if (folder / name).exists():
-            return (folder / name).read_text(encoding="utf-8").strip()
-    return ""
+    command = folder / "command.txt"
+    return command.read_text(encoding="utf-8").strip() if command.exists() else ""

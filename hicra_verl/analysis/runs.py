@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+_PADDING = re.compile(r"pad[0-9a-f]{32}_\d+_0")  # verl 0.9.1, padding_utils.py:196; prompts' own names are UUIDs
 
 
 class RunError(ValueError):
@@ -57,6 +60,15 @@ class Run:
         return steps, [self.metrics[step][metric] for step in steps]
 
 
+def split_label(words: str) -> tuple[str, Path]:
+    """The label and the path of ``LABEL=PATH``; of ``PATH`` alone, its last part. A label holds no slash."""
+    label, equals, rest = words.partition("=")
+    if equals and "/" not in label:
+        return label, Path(rest).expanduser()
+    path = Path(words).expanduser()
+    return path.stem, path
+
+
 def load_run(words: str) -> Run:
     """Read a run from ``PATH`` or ``LABEL=PATH``.
 
@@ -67,9 +79,8 @@ def load_run(words: str) -> Run:
     Raises:
         RunError: if there is nothing to read there, or a file is not what it seems.
     """
-    label, equals, rest = words.partition("=")
-    path = Path(rest if equals else words).expanduser()
-    run = Run(label if equals else path.stem, path)
+    label, path = split_label(words)
+    run = Run(label, path)
     if path.is_file():
         _read_file(path, run)
     elif path.is_dir():
@@ -200,12 +211,17 @@ def _note_missing_steps(run: Run) -> None:
 def read_dump(path: Path, gaps: list[str] | None = None) -> list[Rollout]:
     """The rollouts of one step; a last line cut short is left out and noted in ``gaps``.
 
+    The rows that verl's V1 trainer adds to fill a batch are left out; a response that is empty because the model ended
+    at once is one.
+
     Raises:
         RunError: naming the line and field that is not as verl writes it.
     """
     note = Run("", path, gaps=[] if gaps is None else gaps)
     rollouts = []
     for number, row in _json_lines(path, note):
+        if _PADDING.fullmatch(str(row.get("uid", ""))):
+            continue
         for name in ("input", "output", "score"):
             if name not in row:
                 raise RunError(f"{path}, line {number}: no field {name!r}; is it one of verl's rollout dumps?")

@@ -124,7 +124,9 @@ def errors(
     from hicra_verl.analysis import errors as causes
     from hicra_verl.analysis.figures import draw_errors
     from hicra_verl.analysis.runs import RunError
+    from hicra_verl.append_log import AppendLogError
     from hicra_verl.endpoint import Endpoint, EndpointError
+    from hicra_verl.tagging import InputError
 
     try:
         wanted = None if steps is None else [int(step) for step in steps.split(",")]
@@ -132,7 +134,7 @@ def errors(
         raise fail(f"--steps {steps}: expected numbers with commas between them") from error
     try:
         failures = causes.load_failures(source, wanted, per_step)
-    except RunError as error:
+    except (RunError, InputError) as error:
         raise fail(str(error)) from error
     raters = [(name, run) for name in judge for run in range(repeats)]
     letters: dict[str, list[str]] = {}
@@ -161,7 +163,7 @@ def errors(
                 endpoint = Endpoint(base_url, name, concurrency, timeout_s)
                 verdicts = causes.judge(failures, endpoint, run, output / "answers.jsonl", note)
                 letters[f"{name} #{run + 1}"] = [verdict.letter for verdict in verdicts]
-    except EndpointError as error:
+    except (AppendLogError, EndpointError) as error:
         raise fail(str(error)) from error
     console = Console()
     for rater, found in letters.items():

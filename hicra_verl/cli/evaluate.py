@@ -64,6 +64,7 @@ def evaluate(
 
     Every graded sample is saved at once; run the same command again after any interruption.
     """
+    from hicra_verl.append_log import AppendLogError
     from hicra_verl.endpoint import Endpoint
     from hicra_verl.evaluation import engines
     from hicra_verl.evaluation import run as runs
@@ -119,7 +120,7 @@ def evaluate(
             task = progress.add_task("samples", total=sum(each[item.benchmark] for item in items))
             runs.evaluate(items, each, engine, output, seed, pool, lambda count: progress.advance(task, count))
         figures = {name: summarise(runs.load_samples(runs.samples_file(output, name)), gram_set) for name in benchmarks}
-    except (EvaluationError, GramSetError, RecipeError) as error:
+    except (AppendLogError, EvaluationError, GramSetError, RecipeError) as error:
         raise fail(str(error)) from error
     summary_file = output / SUMMARY_FILE
     earlier = json.loads(summary_file.read_text("utf-8"))["benchmarks"] if summary_file.exists() else {}

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from hicra_verl.append_log import AppendLogError, read_log
 from hicra_verl.evaluation.benchmarks import EvaluationError, Item
 from hicra_verl.evaluation.engines import Completion, Engine, Request
 from hicra_verl.grading.grade import start
@@ -60,21 +61,14 @@ def load_samples(path: Path) -> list[Sample]:
     """The complete lines of a samples file; a last line cut short by a crash is removed from the file.
 
     Raises:
-        EvaluationError: if any other line is not a sample.
+        AppendLogError: if any other line is not a sample.
     """
-    if not path.exists():
-        return []
-    data = path.read_bytes()
-    complete = data[: data.rfind(b"\n") + 1]
-    if len(complete) < len(data):
-        with path.open("r+b") as stream:
-            stream.truncate(len(complete))
     samples = []
-    for number, line in enumerate(complete.splitlines(), 1):
+    for number, row in read_log(path):
         try:
-            samples.append(Sample(**json.loads(line)))
-        except (ValueError, TypeError) as error:
-            raise EvaluationError(
+            samples.append(Sample(**row))
+        except TypeError as error:
+            raise AppendLogError(
                 f"{path}, line {number}: not a sample ({error}); remove the line to take it anew"
             ) from error
     return samples

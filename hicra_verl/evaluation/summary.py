@@ -11,7 +11,7 @@ import numpy as np
 from hicra_verl.evaluation.run import Sample
 from hicra_verl.grading.grade import REASONS
 from hicra_verl.grams.gramset import GramSet
-from hicra_verl.grams.matcher import GramMatcher
+from hicra_verl.grams.text_matcher import TextMatcher
 from hicra_verl.metrics.entropy import entropy_nats
 from hicra_verl.metrics.pass_at_k import pass_at_k
 
@@ -60,20 +60,9 @@ def summarise(samples: Sequence[Sample], grams: GramSet) -> dict[str, Any]:
         k *= 2
     figures["clip_rate"] = float(np.mean([sample.finish_reason == "length" for sample in samples]))
     figures["length_tokens"] = float(np.mean([sample.tokens for sample in samples]))
-    figures["semantic_entropy_nats"] = text_semantic_entropy([sample.response for sample in samples], grams)
+    figures["semantic_entropy_nats"] = entropy_nats(
+        TextMatcher(grams).gram_counts([sample.response for sample in samples])
+    )
     grades = [sample.grade for sample in samples]
     figures["grades"] = {reason: grades.count(reason) for reason in REASONS if reason in grades}
     return figures
-
-
-def text_semantic_entropy(responses: Sequence[str], grams: GramSet) -> float:
-    """Semantic entropy of texts, in nats: the matcher runs on their UTF-8 bytes, one token a byte.
-
-    The counted matches are those of any tokenizer whose tokens spell the same bytes.
-    """
-    matcher = GramMatcher(grams, [bytes([value]) for value in range(256)])
-    counts = np.zeros(len(grams), dtype=np.int64)
-    for response in responses:
-        ids = np.frombuffer(response.encode("utf-8"), dtype=np.uint8).astype(np.int64)[None, :]
-        counts = counts + matcher.match(ids, np.ones_like(ids, dtype=bool)).gram_counts(len(grams))
-    return entropy_nats(counts)

@@ -6,25 +6,36 @@ cannot stop the one and an exception does not survive the other; ending the proc
 
 from __future__ import annotations
 
+import importlib.util
 import multiprocessing
 import os
-from concurrent.futures import Future, TimeoutError
+from concurrent.futures import BrokenExecutor, Future, TimeoutError
 from types import TracebackType
 
 from hicra_verl.grading import algebra
 
-DEFAULT_LIMIT_S = 5.0  # ours; the median comparison takes about 2 ms
+DEFAULT_LIMIT_S = 5.0  # ours
+
+
+class GradingError(RuntimeError):
+    """Nothing can be graded here, whatever the answer; the message says why."""
 
 
 class GradingPool:
     """Compares answers in worker processes; safe to share between threads.
 
     Args:
-        workers: processes; each holds about 150 MB.
+        workers: processes.
         limit_s: seconds one comparison may take before its process is ended and replaced.
+
+    Raises:
+        GradingError: if math-verify or pebble is not installed.
     """
 
     def __init__(self, workers: int = 1, limit_s: float = DEFAULT_LIMIT_S) -> None:
+        for name in ("math_verify", "pebble"):
+            if importlib.util.find_spec(name) is None:
+                raise GradingError(f'{name} is not installed, and grading needs it: pip install "hicra-verl[recipes]"')
         from pebble import ProcessPool
 
         self.limit_s = limit_s
@@ -40,13 +51,22 @@ class GradingPool:
 
     @staticmethod
     def outcome(future: Future[str]) -> str:
-        """``equivalent``, ``different``, ``unparsed``, ``timed_out``, or ``failed`` (an error, or the process died)."""
+        """``equivalent``, ``different``, ``unparsed``, ``timed_out``, or ``failed`` (an error, or the process died).
+
+        Raises:
+            GradingError: if no worker can start; otherwise every answer would count as wrong.
+        """
         from pebble import ProcessExpired
 
         try:
             return future.result()
         except TimeoutError:
             return "timed_out"
+        except BrokenExecutor as error:
+            raise GradingError(
+                "no grading process can start; what it wrote to stderr above says why (a script that grades needs "
+                '`if __name__ == "__main__":`)'
+            ) from error
         except (Exception, ProcessExpired):  # whatever the algebra raised concerns this answer alone
             return "failed"
 

@@ -15,12 +15,9 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from hicra_verl.grams.gramset import Gram, GramSet
-from hicra_verl.grams.matcher import GramMatcher
 from hicra_verl.grams.text import normalise
+from hicra_verl.grams.text_matcher import TokenisedCorpus
 
 TOLERANCE = 0.02  # ours: relative difference of the two shares of flagged tokens
 MAX_EXCHANGES = 2_000
@@ -47,38 +44,6 @@ def count_phrases(solutions: Sequence[str], lengths: set[int]) -> dict[int, Coun
                     counts[length].update(" ".join(run[i : i + length]) for i in range(len(run) - length + 1))
                 run = []
     return counts
-
-
-class TokenisedCorpus:
-    """Texts and the byte each of their tokens begins at, to measure many gram sets on.
-
-    Matching runs on single bytes, whose table compiles at once; a token is flagged if one of its bytes is, which is the
-    same as matching on the tokens.
-
-    Args:
-        responses: the texts' token ids.
-        table: the tokenizer's bytes of each token; None for special tokens, which a text does not hold.
-    """
-
-    def __init__(self, responses: Sequence[Sequence[int]], table: Sequence[bytes | None]) -> None:
-        self.tokens = sum(map(len, responses))
-        self._texts: list[npt.NDArray[np.int64]] = []
-        self._starts: list[npt.NDArray[np.int64]] = []
-        for ids in responses:
-            pieces = [table[token] or b"" for token in ids]
-            lengths = np.array([len(piece) for piece in pieces], dtype=np.int64)
-            if lengths.sum():
-                self._texts.append(np.frombuffer(b"".join(pieces), dtype=np.uint8).astype(np.int64)[None, :])
-                self._starts.append((np.cumsum(lengths) - lengths)[lengths > 0])
-
-    def flagged_share(self, grams: GramSet) -> float:
-        """Share of the tokens that a set flags."""
-        matcher = GramMatcher(grams, [bytes([value]) for value in range(256)])
-        flagged = 0
-        for text, starts in zip(self._texts, self._starts, strict=True):
-            mask = matcher.match(text).planning_mask[0]
-            flagged += int((np.add.reduceat(mask.astype(np.int64), starts) > 0).sum())
-        return flagged / max(1, self.tokens)
 
 
 def make_placebo(

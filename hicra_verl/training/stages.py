@@ -1,6 +1,6 @@
 """Stages of a run as data: what each sets, when it ends, and when the run stops.
 
-A plan is a YAML file (``recipes/stages/paper.yaml``)::
+A plan is a YAML file (``recipes/shared/stages/paper.yaml``)::
 
     stages:
       - name: 16k
@@ -30,6 +30,7 @@ from typing import Any
 from hicra_verl.config import nearest
 
 STATE_FILE = "stages.json"
+TRACKER_FILE = "latest_checkpointed_iteration.txt"  # verl's own, written last of a checkpoint
 STOP = "stop"
 
 
@@ -129,7 +130,7 @@ def load_plan(path: Path) -> Plan:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise StagesError(
-            f"{path}: cannot be read ({error.strerror}); give a plan such as recipes/stages/paper.yaml"
+            f"{path}: cannot be read ({error.strerror}); give a plan such as recipes/shared/stages/paper.yaml"
         ) from error
     except yaml.YAMLError as error:
         raise StagesError(f"{path}: not valid YAML: {error}") from error
@@ -169,7 +170,7 @@ class State:
         launches: how often a trainer was started.
         readings: rule name ("until" or "stop") to its (step, value) pairs in this stage; the stop rule's go on.
         decision: None, or ``{"at_step": int, "to": stage index or "stop", "why": str}``.
-        history: one entry for each stage entered, ``{"stage": name, "from_step": int}``.
+        history: one entry for each stage entered, ``{"stage": name, "from_step": int, "why": str}``.
         stopped: why the run has been stopped for good, None if it has not.
     """
 

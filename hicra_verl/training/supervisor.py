@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
-import json
 import os
 import re
 import shlex
 import signal
 import subprocess
+import sys
 import time
 import uuid
 from pathlib import Path
 from typing import IO, Any
 
-from hicra_verl.training.stages import STATE_FILE, Plan, StagesError, State, load_plan
+from hicra_verl.training.stages import STATE_FILE, TRACKER_FILE, Plan, StagesError, State, load_plan
 
-TRACKER_FILE = "latest_checkpointed_iteration.txt"  # verl's own, written last of a checkpoint
 LOCK_WAIT_S = 60  # a trainer whose supervisor was killed ends within seconds
 
 
@@ -50,21 +49,6 @@ def last_saved_step(folder: Path) -> int:
     temporary.write_text(str(max(complete)))
     temporary.replace(tracker)
     return max(complete)
-
-
-def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """What verl's file logger wrote in all starts of a run: ``{"step": int, "data": {…}}``, one row a step, in order.
-
-    Args:
-        folder: the run's ``trainer.default_local_dir``. Of a step done twice, around a crash, the last time counts; a
-            line cut short by a crash is left out.
-    """
-    rows: dict[int, dict[str, Any]] = {}
-    for path in sorted((folder / "metrics").glob("*.jsonl")):
-        for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
-            row = json.loads(line)
-            rows[row["step"]] = row
-    return [rows[step] for step in sorted(rows)]
 
 
 class Supervisor:
@@ -143,6 +127,8 @@ class Supervisor:
             f"+hicra_stages.plan={self.plan_path}",
             f"+hicra_stages.state={self.state_path}",
         ]
+        with (self.folder / "command.txt").open("a", encoding="utf-8") as record:
+            record.write(f"# stage {stage.name}, from step {saved}\n{shlex.join(words)}\n")
         print(f"[hicra] stage {stage.name!r} from step {saved}: {shlex.join(words)}", flush=True)
         # The lock passes to the trainer: should this process be killed, no other starts while that one still works.
         process = subprocess.Popen(
@@ -170,5 +156,6 @@ class Supervisor:
 
 
 def _end_with_parent() -> None:
-    """On Linux, ask the kernel to end this process when its parent ends."""
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    """Where the kernel can (Linux), have it end this process when its parent ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)

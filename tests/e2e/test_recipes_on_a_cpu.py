@@ -15,8 +15,8 @@ import torch
 import vision
 
 import runs
+from hicra_verl.analysis.runs import load_run
 from hicra_verl.recipes import all_recipes
-from hicra_verl.training import supervisor
 
 pytestmark = [pytest.mark.e2e, pytest.mark.recipes, pytest.mark.timeout(900)]
 HERE = Path(__file__).parent
@@ -107,7 +107,7 @@ def test_a_longer_context_by_itself(world_of: Callable[[str], Path], tmp_path: P
     assert [entry["stage"] for entry in state["history"]] == ["short", "long"]
     hand_over = state["history"][1]["from_step"]
     assert hand_over == 3  # two steps fire the rule, the third is the stage's last
-    data = {row["step"]: row["data"] for row in supervisor.read_metrics(out)}
+    data = load_run(str(out)).metrics
     assert sorted(data) == [1, 2, 3, 4, 5]
     assert {step: row["response_length/max"] for step, row in data.items()} == {1: 16, 2: 16, 3: 16, 4: 24, 5: 24}
     assert all(row["response_length/clip_ratio"] > 0.2 for row in data.values())
