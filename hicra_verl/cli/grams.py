@@ -5,15 +5,38 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from hicra_verl.cli.app import GramsOption, app, fail, load_tokenizer
 from hicra_verl.version import __version__
 
-grams_app = typer.Typer(no_args_is_help=True, help="Make and look at strategic grams.")
+if TYPE_CHECKING:
+    from hicra_verl.grams import GramSet
+
+grams_app = typer.Typer(no_args_is_help=True, help="Make, check, compare and choose gram sets.")
 app.add_typer(grams_app, name="grams")
+
+OutputOption = Annotated[Path, typer.Option("-o", "--output", help="The gram-set file to write.")]
+FieldOption = Annotated[
+    str | None, typer.Option("--field", help="Field with the text. By default response, output, solution or text.")
+]
+
+
+def _load(name: str) -> GramSet:
+    from hicra_verl.grams import load_grams
+
+    return load_grams(name)
+
+
+def _save(grams: GramSet, path: Path) -> None:
+    from hicra_verl.grams.gramset import save_grams
+
+    save_grams(grams, path)
+    print(f"{path}: {len(grams)} grams, sha256 {grams.sha256[:12]}")
 
 
 @grams_app.command()
@@ -73,3 +96,166 @@ def show(grams: GramsOption = "paper") -> None:
         print(f"{key}: {value}")
     for gram in loaded:
         print(f"{gram.function:12s} {gram.text}")
+
+
+@grams_app.command("list")
+def list_sets() -> None:
+    """List the sets that come with the package."""
+    from collections import Counter
+
+    from hicra_verl.grams.gramset import FUNCTIONS, load_grams, shipped_sets
+    from hicra_verl.grams.operations import words_in
+
+    table = Table(title="gram sets: algorithm.hicra.grams=NAME, or --grams NAME", title_justify="left")
+    for column in ("name", "grams", "of 1, 2, 3+ words", "functions", "sha256"):
+        table.add_column(column, justify="right" if column == "grams" else "left")
+    for name in shipped_sets():
+        grams = load_grams(name)
+        functions = Counter(gram.function for gram in grams)
+        lengths = Counter(min(3, words_in(gram)) for gram in grams)
+        table.add_row(
+            name,
+            str(len(grams)),
+            ", ".join(str(lengths[words]) for words in (1, 2, 3)),
+            ", ".join(f"{functions[function]} {function}" for function in FUNCTIONS if functions[function]),
+            grams.sha256[:12],
+        )
+    Console().print(table)
+    for name in shipped_sets():
+        print(f"{name}: {load_grams(name).description}")
+
+
+@grams_app.command()
+def validate(paths: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Gram-set files.")]) -> None:
+    """Check files: duplicates, empty grams, unknown labels and keys, grams that can never match, the schema's version.
+
+    Names the line, the field and the remedy of the first fault of each file; exits with 2 if there is one.
+    """
+    from hicra_verl.grams import GramSetError
+
+    faults = []
+    for path in paths:
+        try:
+            grams = _load(str(path))
+            print(f"{path}: valid; {len(grams)} grams, sha256 {grams.sha256[:12]}")
+        except GramSetError as error:
+            faults.append(str(error))
+    if faults:
+        raise fail("\n".join(faults))
+
+
+@grams_app.command()
+def diff(
+    first: Annotated[str, typer.Argument(help="A set: name or path.")],
+    second: Annotated[str, typer.Argument(help="Another.")],
+    corpus: Annotated[
+        list[Path] | None, typer.Option("--corpus", help="Also compare what they flag in these solutions. Repeat it.")
+    ] = None,
+    field: FieldOption = None,
+    top: Annotated[int, typer.Option(help="Grams listed of each kind.")] = 15,
+) -> None:
+    """Compare two sets: gram by gram, and on a corpus by what they flag."""
+    from hicra_verl.grams import GramSetError
+    from hicra_verl.grams.operations import difference
+    from hicra_verl.grams.statistics import agreement, frequent_first
+    from hicra_verl.mining.corpus import ANY_SOLUTION, CorpusError, open_corpus
+
+    try:
+        left, right = _load(first), _load(second)
+        found = difference(left, right)
+        print(
+            f"in both: {len(found.both)}; only in {left.name}: {len(found.only_first)}; only in {right.name}: "
+            f"{len(found.only_second)}; with another function: {len(found.other_function)}"
+        )
+        for one, other in found.other_function[:top]:
+            print(f"  {one.text}: {one.function} in {left.name}, {other.function} in {right.name}")
+        if not corpus:
+            for name, grams in ((left.name, found.only_first), (right.name, found.only_second)):
+                shown = ", ".join(gram.text for gram in grams[:top])
+                print(f"only in {name}: {shown}{', …' if len(grams) > top else ''}")
+            return
+        measured = agreement(left, right, open_corpus(corpus, field, ANY_SOLUTION).texts())
+    except (GramSetError, CorpusError) as error:
+        raise fail(str(error)) from error
+    print(
+        f"of the corpus's characters {left.name} flags {measured.first:.2%}, {right.name} {measured.second:.2%}, both "
+        f"{measured.both:.2%}: {measured.jaccard:.0%} of what either flags"
+    )
+    for gram_set, only in ((left, measured.only_first), (right, measured.only_second)):
+        table = Table(title=f"{gram_set.name} alone flags", title_justify="left")
+        table.add_column("uses", justify="right")
+        table.add_column("gram")
+        for place in frequent_first(only)[:top]:
+            if only[place]:
+                table.add_row(f"{only[place]:,}", gram_set.grams[place].text)
+        Console().print(table)
+
+
+@grams_app.command()
+def merge(
+    sets: Annotated[list[str], typer.Argument(metavar="SET...", help="Names or paths; the first one's labels win.")],
+    output: OutputOption,
+) -> None:
+    """Make one set of several."""
+    from hicra_verl.grams import GramSetError
+    from hicra_verl.grams.operations import merge as merged
+
+    try:
+        grams, conflicts = merged([_load(name) for name in sets], output.stem)
+        _save(grams, output)
+    except GramSetError as error:
+        raise fail(str(error)) from error
+    for line in conflicts:
+        print(line)
+
+
+@grams_app.command()
+def drop(
+    grams: Annotated[str, typer.Argument(help="A set: name or path.")],
+    output: OutputOption,
+    share: Annotated[float, typer.Option(help="Share to drop; the paper's sensitivity check drops 0.3.")] = 0.3,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+) -> None:
+    """Drop a random share of a set's grams: how much do results depend on single grams?"""
+    from hicra_verl.grams import GramSetError
+    from hicra_verl.grams.operations import drop as thinned
+
+    if not 0 <= share < 1:
+        raise fail(f"--share {share:g}: expected at least 0 and less than 1")
+    try:
+        _save(thinned(_load(grams), share, seed), output)
+    except GramSetError as error:
+        raise fail(str(error)) from error
+
+
+@grams_app.command()
+def stats(
+    corpus: Annotated[list[Path], typer.Argument(metavar="CORPUS...", help="JSONL or parquet files, or folders.")],
+    grams: GramsOption = "paper",
+    tokenizer: Annotated[
+        str | None, typer.Option("--tokenizer", help="Count tokens with this one; characters without.")
+    ] = None,
+    field: FieldOption = None,
+    top: Annotated[int, typer.Option(help="Rows of each table; 0 for all.")] = 20,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Also write the tables as Markdown to this file.")
+    ] = None,
+) -> None:
+    """Show what a set does on a corpus: coverage by gram and function, with and without short grams, and overlaps."""
+    from hicra_verl.grams import GramSetError
+    from hicra_verl.grams.statistics import statistics
+    from hicra_verl.grams.statistics_tables import tables
+    from hicra_verl.mining.corpus import ANY_SOLUTION, CorpusError, open_corpus
+
+    loaded, table_of_bytes = load_tokenizer(tokenizer) if tokenizer else (None, None)
+    try:
+        gram_set = _load(grams)
+        found = statistics(gram_set, open_corpus(corpus, field, ANY_SOLUTION).texts(), loaded, table_of_bytes)
+    except (GramSetError, CorpusError) as error:
+        raise fail(str(error)) from error
+    made = tables(gram_set, found, top or None)
+    for each in made:
+        Console().print(each.for_terminal())
+    if output is not None:
+        output.write_text("\n".join(each.as_markdown() for each in made), encoding="utf-8")
+        print(f"written to {output}")

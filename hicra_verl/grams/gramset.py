@@ -112,7 +112,7 @@ def load_grams(name_or_path: str | Path) -> GramSet:
 
 
 def save_grams(grams: GramSet, path: Path) -> None:
-    """Write a gram-set file, one gram a line."""
+    """Write a gram-set file, one gram a line; in one move, so that a kill leaves the old file or the new one."""
     head = {
         "schema_version": SCHEMA_VERSION,
         "name": grams.name,
@@ -122,7 +122,9 @@ def save_grams(grams: GramSet, path: Path) -> None:
     lines = [f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}," for key, value in head.items()]
     entries = [json.dumps(vars(gram), ensure_ascii=False) for gram in grams]
     body = ",\n".join(f"  {entry}" for entry in entries)
-    path.write_text("{\n" + "\n".join(lines) + '\n "grams": [\n' + body + "\n ]\n}\n", encoding="utf-8")
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.write_text("{\n" + "\n".join(lines) + '\n "grams": [\n' + body + "\n ]\n}\n", encoding="utf-8")
+    temporary.replace(path)
 
 
 def parse_grams(data: bytes, origin: str) -> GramSet:

@@ -41,13 +41,20 @@ def is_word(char: str) -> bool:
     return char.isalnum() or char == "_"
 
 
+class _Folding(dict[int, str]):
+    """``str.translate``'s table, filled as characters turn up."""
+
+    def __missing__(self, code: int) -> str:
+        self[code] = fold(chr(code))
+        return self[code]
+
+
+_FOLDING = _Folding()
+
+
 def normalise(text: str) -> str:
     """Apply the three rules to a whole string; leading and trailing white space becomes one space each."""
-    out: list[str] = []
-    for char in text:
-        if is_space(char):
-            if not out or out[-1] != " ":
-                out.append(" ")
-        else:
-            out.append(fold(char))
-    return "".join(out)
+    words = text.translate(_FOLDING).split()
+    if not words:
+        return " " if text else ""
+    return " " * text[0].isspace() + " ".join(words) + " " * text[-1].isspace()

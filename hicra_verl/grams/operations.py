@@ -1,0 +1,81 @@
+"""Gram sets out of gram sets: merged, thinned, compared."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from hicra_verl.grams.gramset import Gram, GramSet
+from hicra_verl.grams.text import normalise
+
+
+def with_grams(grams: GramSet, kept: Sequence[Gram], name: str, how: str) -> GramSet:
+    """A part of a set under a name of its own, with what it is a part of.
+
+    Args:
+        grams: the whole set.
+        kept: the grams of the new one.
+        name: its name.
+        how: what was done, for the provenance.
+    """
+    provenance = {"from": f"{grams.name} ({grams.sha256[:12]})", "how": how, **dict(grams.provenance)}
+    return replace(grams, name=name, grams=tuple(kept), provenance=tuple(provenance.items()))
+
+
+def merge(sets: Sequence[GramSet], name: str) -> tuple[GramSet, list[str]]:
+    """One set of all grams; of grams that match the same, the first set's counts.
+
+    Returns:
+        The set, and a line for each gram whose function differs between sets.
+    """
+    chosen: dict[str, tuple[Gram, GramSet]] = {}
+    conflicts = []
+    for grams in sets:
+        for gram in grams:
+            first, owner = chosen.setdefault(normalise(gram.text), (gram, grams))
+            if first.function != gram.function:
+                labels = f"{first.function} in {owner.name}, {gram.function} in {grams.name}"
+                conflicts.append(f"{gram.text!r}: {labels}; {first.function} kept")
+    provenance = {"merged": [f"{grams.name} ({grams.sha256[:12]})" for grams in sets]}
+    merged = tuple(gram for gram, _ in chosen.values())
+    description = "All grams of " + ", ".join(grams.name for grams in sets)
+    return GramSet(name, merged, description, tuple(provenance.items())), conflicts
+
+
+def drop(grams: GramSet, share: float, seed: int) -> GramSet:
+    """The set without a random share of its grams (the paper's sensitivity check drops 30%)."""
+    count = len(grams) - round(share * len(grams))
+    kept = sorted(random.Random(seed).sample(range(len(grams)), count))
+    name = f"{grams.name}-without-{share:.0%}-{seed}".replace("%", "")
+    return with_grams(
+        grams, [grams.grams[place] for place in kept], name, f"{share:.0%} dropped at random, seed {seed}"
+    )
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How two sets differ by text: grams of one only, and grams of both with another function."""
+
+    only_first: list[Gram]
+    only_second: list[Gram]
+    both: list[Gram]
+    other_function: list[tuple[Gram, Gram]]
+
+
+def difference(first: GramSet, second: GramSet) -> Difference:
+    """Compare two sets gram by gram; grams that match the same are the same."""
+    left = {normalise(gram.text): gram for gram in first}
+    right = {normalise(gram.text): gram for gram in second}
+    both = [key for key in left if key in right]
+    return Difference(
+        [gram for key, gram in left.items() if key not in right],
+        [gram for key, gram in right.items() if key not in left],
+        [left[key] for key in both],
+        [(left[key], right[key]) for key in both if left[key].function != right[key].function],
+    )
+
+
+def words_in(gram: Gram) -> int:
+    """How many words a gram has (white space separates them)."""
+    return len(gram.text.split())

@@ -1,0 +1,191 @@
+"""`hicra mine`: from a corpus of solutions to a gram set (paper v3, construction of Strategic Grams).
+
+1. Count in how many successful solutions each n-gram stands; the frequent ones go on.
+2. Embed them, and cluster the embeddings.
+3. Count in how many solutions each cluster stands (Cluster Document Frequency).
+4. Keep the clusters of the top 20%; the set is the union of their n-grams.
+
+Each step keeps what it has done in a work folder, so a killed job goes on, and another clusterer or share starts from
+what is there. The same corpus, options and seed give the same file, byte for byte.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hicra_verl.grams.gramset import Gram, GramSet
+from hicra_verl.mining import counting
+from hicra_verl.mining.clustering import Clusterer, cluster, embed
+from hicra_verl.mining.corpus import Corpus, CorpusError
+from hicra_verl.mining.ngrams import Ints, Words
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to mine. What the paper gives is marked; the rest is ours.
+
+    Attributes:
+        words: what an n-gram is; the paper's n is 3 to 5.
+        min_df: solutions that must hold an n-gram: a share of them if below 1, else their number.
+        max_uses: the most uses an n-gram may have on average in a solution that holds it: the paper's "sparingly".
+        openings: the least share of an n-gram's uses that begin a line or clause; 0 for the paper's words alone. A
+            phrase that steers opens a clause ("let's consider the"); a piece of one ("of the given") does not.
+        embedder: see ``clustering.embed``.
+        clusterer: see ``clustering.cluster``.
+        cluster_size: n-grams a cluster has on average.
+        keep: the share of clusters kept, by Cluster Document Frequency; the paper's is 0.2.
+        seed: of everything random.
+    """
+
+    words: Words
+    min_df: float
+    max_uses: float
+    openings: float
+    embedder: str
+    clusterer: Clusterer
+    cluster_size: float
+    keep: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """One cluster: its Document Frequency, whether it was kept, and its n-grams with theirs, most frequent first."""
+
+    df: int
+    kept: bool
+    members: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class Mined:
+    """What mining found: counts for the report, and the clusters, the most frequent first."""
+
+    solutions: int
+    megabytes: float
+    ngrams: int
+    frequent: int
+    candidates: int
+    clusters: tuple[Cluster, ...]
+    embedding: dict[str, Any]
+
+    @property
+    def kept(self) -> list[Cluster]:
+        """The clusters whose n-grams make the set."""
+        return [found for found in self.clusters if found.kept]
+
+
+def mine(
+    corpus: Corpus,
+    options: Options,
+    work: Path,
+    processes: int | None = None,
+    ray: bool = False,
+    progress: Progress = lambda step, done, of: None,
+) -> Mined:
+    """Mine a corpus.
+
+    Args:
+        corpus: the solutions.
+        options: how.
+        work: the work folder.
+        processes: how many count at once; None for one a core.
+        ray: count with Ray Data.
+        progress: called with a step's name, what of it is done, and its whole.
+
+    Raises:
+        CorpusError: if the corpus cannot be read, or nothing in it is frequent enough.
+        ClusteringError: if the embedder or clusterer cannot work.
+    """
+    files, words = corpus.fingerprint(), options.words
+    of_corpus = [files, corpus.field, corpus.success, asdict(words)]
+
+    def over_parts(step: str, count: counting.CountPart, *settings: Any) -> list[Path]:
+        folder = counting.step_folder(work, step, of_corpus, *settings)
+        note = partial(progress, {"documents": "counting", "uses": "describing", "clusters": "cluster DF"}[step])
+        return counting.over_parts(corpus, count, folder, processes or os.cpu_count() or 1, ray, note)
+
+    paths = over_parts("documents", partial(counting.count_documents, words=words))
+    key, df, solutions = counting.merge_documents(paths)
+    megabytes = sum(int(counting.load_arrays(path)["bytes"]) for path in paths) / 1e6
+    if solutions == 0:
+        raise CorpusError(f"no solution succeeded, by the field {corpus.success!r}; --success names another, or `none`")
+    least = max(2, round(options.min_df * solutions)) if options.min_df < 1 else round(options.min_df)
+    chosen = df >= least
+    ngrams, key, df = len(key), key[chosen], df[chosen]
+    if len(key) < 2:
+        raise CorpusError(f"no two n-grams stand in at least {least} of the {solutions:,} solutions; lower --min-df")
+
+    texts, uses, openings = counting.merge_descriptions(
+        over_parts("uses", partial(counting.describe, words=words, frequent=key), least)
+    )
+    good = (uses <= options.max_uses * df) & (openings >= options.openings * uses)
+    # By text, so that nothing after this depends on the order of the keys.
+    order = [place for place in sorted(range(len(key)), key=texts.__getitem__) if good[place]]
+    if len(order) < 2:
+        raise CorpusError(
+            f"of {len(key):,} frequent n-grams, none is used at most {options.max_uses} times a solution and opens a "
+            f"clause in {options.openings:.0%} of its uses; raise --max-uses or lower --openings"
+        )
+    listed = [texts[place] for place in order]
+    vectors, embedding = embed(listed, options.embedder, work, options.seed, partial(progress, "embedding"))
+    progress("clustering", 0, 1)
+    labels = cluster(vectors, options.clusterer, options.cluster_size, options.seed)
+    progress("clustering", 1, 1)
+
+    keys = key[order]
+    ascending = np.argsort(keys)
+    count = partial(counting.count_clusters, words=words, keys=keys[ascending], cluster=labels[ascending])
+    cluster_df = counting.merge_clusters(over_parts("clusters", count, listed, labels.tolist()))
+    clusters = _ranked(listed, df[order], labels, cluster_df, options.keep)
+    return Mined(solutions, megabytes, ngrams, len(key), len(order), clusters, embedding)
+
+
+def _ranked(texts: list[str], df: Ints, labels: Ints, cluster_df: Ints, keep: float) -> tuple[Cluster, ...]:
+    members: dict[int, list[tuple[str, int]]] = {}
+    for text, count, label in zip(texts, df.tolist(), labels.tolist(), strict=True):
+        members.setdefault(label, []).append((text, count))
+    ranked = sorted(members, key=lambda label: (-int(cluster_df[label]), label))
+    kept = max(1, round(keep * len(ranked)))
+    listed = (tuple(sorted(members[label], key=lambda member: (-member[1], member[0]))) for label in ranked)
+    return tuple(
+        Cluster(int(cluster_df[label]), place < kept, found)
+        for place, (label, found) in enumerate(zip(ranked, listed, strict=True))
+    )
+
+
+def as_gram_set(mined: Mined, corpus: Corpus, options: Options, name: str, version: str) -> GramSet:
+    """The gram set: clusters in order of their Document Frequency, with how it was made.
+
+    A mined n-gram has no function until somebody judges it (`hicra annotate`, `hicra review`): it is "other".
+    """
+    grams = tuple(
+        Gram(text, "other", f"cluster {number}, DF {found.df}; own DF {df}")
+        for number, found in enumerate(mined.kept, 1)
+        for text, df in found.members
+    )
+    settings = {**asdict(options), **mined.embedding, "field": corpus.field, "success": corpus.success}
+    provenance = {
+        "made_by": f"hicra mine, hicra_verl {version}",
+        "method": "arXiv 2509.03646v3: n-grams, sentence embeddings, clusters, Cluster Document Frequency",
+        "options": settings,
+        "corpus": corpus.fingerprint(),
+        "found": {
+            "solutions": mined.solutions,
+            "ngrams": mined.ngrams,
+            "frequent": mined.frequent,
+            "candidates": mined.candidates,
+            "clusters": len(mined.clusters),
+            "kept_clusters": len(mined.kept),
+        },
+    }
+    return GramSet(name, grams, f"{len(grams)} n-grams of {mined.solutions} solutions", tuple(provenance.items()))

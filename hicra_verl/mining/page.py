@@ -1,0 +1,41 @@
+"""What mining found, as one page to browse: opens offline, needs nothing else."""
+
+from __future__ import annotations
+
+import html
+import json
+from importlib import resources
+
+from hicra_verl.mining.mine import Mined
+
+SHOWN_DROPPED = 300  # of the clusters that were not kept, the most frequent
+
+
+def render(mined: Mined, title: str, provenance: dict[str, object]) -> str:
+    """The page.
+
+    Args:
+        mined: what was found.
+        title: its heading.
+        provenance: the gram set's, shown as it is.
+    """
+    kept = mined.kept
+    shown = [*kept, *[found for found in mined.clusters if not found.kept][:SHOWN_DROPPED]]
+    data = [{"df": found.df, "kept": found.kept, "members": found.members} for found in shown]
+    summary = (
+        f"{mined.solutions:,} solutions · {mined.ngrams:,} n-grams · {mined.frequent:,} frequent · "
+        f"{mined.candidates:,} candidates · {len(mined.clusters):,} clusters · {len(kept):,} kept, with "
+        f"{sum(len(found.members) for found in kept):,} n-grams"
+    )
+    page = resources.files("hicra_verl.mining").joinpath("page.html").read_text(encoding="utf-8")
+    parts = {
+        "TITLE": html.escape(title),
+        "SUMMARY": html.escape(summary),
+        "PROVENANCE": html.escape(json.dumps(provenance, indent=1, ensure_ascii=False)),
+        "SOLUTIONS": str(mined.solutions),
+        # No tag inside an n-gram may end the script, or begin one.
+        "DATA": json.dumps(data, ensure_ascii=False).replace("<", "\\u003c"),
+    }
+    for name, content in parts.items():
+        page = page.replace(f"@@{name}@@", content)
+    return page

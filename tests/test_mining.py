@@ -1,0 +1,368 @@
+"""Mining: n-grams against a slow and obvious count, parts, kills, processes and Ray, and the command."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from hicra_verl.cli import app
+from hicra_verl.grams import load_grams
+from hicra_verl.grams.gramset import Gram, GramSet
+from hicra_verl.grams.text import fold
+from hicra_verl.grams.text_matcher import TextMatcher
+from hicra_verl.mining import corpus as corpora
+from hicra_verl.mining import counting
+from hicra_verl.mining.clustering import ClusteringError, cluster
+from hicra_verl.mining.corpus import CorpusError, open_corpus
+from hicra_verl.mining.mine import Options, mine
+from hicra_verl.mining.ngrams import Words, find_ngrams
+
+PHRASES = (
+    "let's try a different approach",
+    "we can use the fact that",
+    "so the answer must be",
+    "wait, that is not right",
+    "this means that x",
+)
+
+
+def slow_ngrams(text: str, words: Words) -> list[str]:
+    """The written definition, word by word, for texts without LaTeX."""
+    text = " ".join("".join(map(fold, re.sub(r"[\n\r]", "\0", text))).split())
+    found: list[str] = []
+    run: list[str] = []
+    end = -1
+    for word in re.finditer(r"[^\W\d_]+(?:'[^\W\d_]+)*", text):
+        beside = text[word.start() - 1 : word.start()] + text[word.end() : word.end() + 1]
+        good = (len(word.group()) > 1 or word.group() in "ai") and not re.search(r"\w", beside)
+        if not (good and run and text[end : word.start()] == " "):
+            run = []
+        if good:
+            run.append(word.group())
+            end = word.end()
+            found += [" ".join(run[-n:]) for n in range(words.low, words.high + 1) if n <= len(run)]
+    return found
+
+
+def phrases_of(texts: list[str], words: Words) -> Counter[str]:
+    found = find_ngrams(texts, words)
+    return Counter(found.phrase(place) for place in range(len(found.key)))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("We can use it", ["we can use", "can use it", "we can use it"]),
+        ("We can, use it now", ["use it now"]),
+        ("Let’s  TRY\tit", ["let's try it"]),
+        ("we can\nuse it", []),
+        ("we can x use it now", ["use it now"]),
+        ("I see a way", ["i see a", "see a way", "i see a way"]),
+        ("so 3 apples are left", ["apples are left"]),
+        ("the 2nd way is good", ["way is good"]),
+        ("a $x + y$ is small here", ["is small here"]),
+        (r"so \(x\) we get that \frac{a}{b} is it now", ["we get that", "is it now"]),
+        ("non-zero terms are here", ["zero terms are", "terms are here", "zero terms are here"]),
+        ("'quoted words are here'", ["quoted words are", "words are here", "quoted words are here"]),
+        ("das größte Übel ist", ["das größte übel", "größte übel ist", "das größte übel ist"]),
+        ("", []),
+    ],
+)
+def test_what_an_ngram_is(text: str, expected: list[str]) -> None:
+    found = find_ngrams([text], Words(3, 4))
+    assert [found.phrase(place) for place in range(len(found.key))] == expected
+
+
+def test_what_may_be_allowed() -> None:
+    assert phrases_of(["so 3 x are left"], Words(3, 3)) == {}
+    assert phrases_of(["so 3 x are left"], Words(5, 5, ("numbers", "variables"))) == {"so 3 x are left": 1}
+
+
+def test_what_opens_a_clause() -> None:
+    found = find_ngrams(["we can see. Now we can see, we can see and $x$ we can see it", "we can see"], Words(3, 3))
+    opens = [bool(found.opens[place]) for place in range(len(found.key)) if found.phrase(place) == "we can see"]
+    assert opens == [True, False, True, False, True]
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.text(alphabet="ab i'’ ,.\n3_é-=İﬁ\x1c", max_size=30), max_size=4))
+def test_against_the_slow_definition(texts: list[str]) -> None:
+    words = Words(1, 3)
+    assert phrases_of(texts, words) == Counter(phrase for text in texts for phrase in slow_ngrams(text, words))
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.text(alphabet="ab i'’ ,.\n3_é-=$\\({})", max_size=40))
+def test_every_ngram_matches_where_it_was_found(text: str) -> None:
+    phrases = phrases_of([text], Words(2, 3))
+    if phrases:
+        grams = GramSet("x", tuple(Gram(phrase, "other", "") for phrase in phrases))
+        [found] = TextMatcher(grams).match([text])
+        uses = np.bincount(found.matches.gram, minlength=len(grams))
+        assert all(count >= wanted for count, wanted in zip(uses, phrases.values(), strict=True))
+
+
+def test_equal_words_equal_keys_and_nothing_else() -> None:
+    rng = random.Random(0)
+    texts = [" ".join(rng.choices(["we", "can", "use", "the", "a", "fact", "é"], k=40)) for _ in range(50)]
+    found = find_ngrams(texts, Words(1, 5))
+    by_key: dict[int, set[str]] = {}
+    for place, key in enumerate(found.key.tolist()):
+        by_key.setdefault(key, set()).add(found.phrase(place))
+    assert all(len(phrases) == 1 for phrases in by_key.values())
+    assert len(by_key) == len(set().union(*by_key.values()))
+
+
+# --- a corpus ---------------------------------------------------------------------------------------------------------
+
+
+def solutions(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    rng = random.Random(seed)
+    rows = []
+    for number in range(count):
+        filler = " ".join(rng.choices(["apple", "pear", "sum", "of", "the", "is", "and"], k=20))
+        said = [phrase for phrase in PHRASES if rng.random() < 0.5]
+        text = f"{filler}. " + " ".join(f"{phrase.capitalize()} {rng.choice(['it', 'this'])}." for phrase in said)
+        rows.append({"response": text, "correct": number % 3 != 0})
+    return rows
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=7)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_parts_hold_every_solution_once(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = solutions(100)
+    path = write(tmp_path / f"c.{suffix}", rows)
+    wanted = [row["response"] for row in rows if row["correct"]]
+    for size in (1, 100, 1_000, 10**6):
+        monkeypatch.setattr(corpora, "PART_BYTES", size)
+        assert list(open_corpus([path]).texts()) == wanted
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        ('{"response": "a", "correct": true}\n{"respon', {}, r"line 2: not a JSON object .* was the file cut off"),
+        ('{"response": "a", "correct": true}\n[1]\n', {}, "line 2: .*not an object"),
+        ('{"response": "a", "correct": true}\n{"correct": true}\n', {}, "no text in the field 'response'"),
+        ('{"response": "a", "correct": "yes"}\n', {}, "expected true, false or a number, got 'yes'"),
+        ('{"x": "a", "correct": true}\n', {}, "none of response, output, solution, text; --field"),
+        ('{"response": "a"}\n', {}, "--success names the one that says what succeeded"),
+        ("", {}, "no rows"),
+        (None, {}, "no such file"),
+    ],
+)
+def test_what_is_no_corpus(content: str | None, options: dict[str, str], message: str, tmp_path: Path) -> None:
+    path = tmp_path / "c.jsonl"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(CorpusError, match=message):
+        list(open_corpus([path], **options).texts())
+
+
+def test_dumps_and_exclusions(tmp_path: Path) -> None:
+    write(tmp_path / "1.jsonl", [{"input": "q", "output": "good one", "score": 1.0}, {"output": "bad", "score": 0.0}])
+    assert list(open_corpus([tmp_path]).texts()) == ["good one"]
+    assert list(open_corpus([tmp_path], success="none").texts()) == ["good one", "bad"]
+
+
+# --- counting and clustering ------------------------------------------------------------------------------------------
+
+
+def options(**changes: Any) -> Options:
+    return Options(**{**_DEFAULTS, **changes})
+
+
+_DEFAULTS: dict[str, Any] = {
+    "words": Words(3, 5),
+    "min_df": 5,
+    "max_uses": 1.5,
+    "openings": 0.3,
+    "embedder": "lexical",
+    "clusterer": "kmeans",
+    "cluster_size": 3,
+    "keep": 0.4,
+    "seed": 0,
+}
+
+
+def test_document_and_cluster_frequencies_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpora, "PART_BYTES", 700)
+    rows = solutions(120)
+    corpus = open_corpus([write(tmp_path / "c.jsonl", rows)])
+    assert len(corpus.parts()) > 10
+    mined = mine(corpus, options(openings=0, max_uses=9, keep=1), tmp_path / "work", processes=1)
+    texts = [row["response"] for row in rows if row["correct"]]
+    held = [set(slow_ngrams(text, Words(3, 5))) for text in texts]
+    df = Counter(phrase for phrases in held for phrase in phrases)
+    frequent = {phrase: count for phrase, count in df.items() if count >= 5}
+    assert {text: count for found in mined.clusters for text, count in found.members} == frequent
+    assert (mined.solutions, mined.ngrams, mined.frequent) == (len(texts), len(df), len(frequent))
+    for found in mined.clusters:
+        members = {text for text, _ in found.members}
+        assert found.df == sum(bool(members & phrases) for phrases in held)
+    assert [found.df for found in mined.clusters] == sorted((found.df for found in mined.clusters), reverse=True)
+
+
+def test_sparing_and_opening(tmp_path: Path) -> None:
+    rows = [{"response": "we can see. and so it goes on and so it goes on and so it goes on", "correct": 1}] * 6
+    corpus = open_corpus([write(tmp_path / "c.jsonl", rows)])
+    mined = mine(corpus, options(openings=0, max_uses=2, keep=1, words=Words(3, 3)), tmp_path / "work", 1)
+    assert {text for found in mined.clusters for text, _ in found.members} == {
+        "we can see",
+        "goes on and",
+        "on and so",
+    }
+    with pytest.raises(CorpusError, match="raise --max-uses or lower --openings"):
+        mine(corpus, options(openings=1, max_uses=1), tmp_path / "work", 1)
+    with pytest.raises(CorpusError, match="lower --min-df"):
+        mine(corpus, options(min_df=7), tmp_path / "work", 1)
+
+
+@pytest.mark.parametrize("clusterer", ["kmeans", "agglomerative", "hdbscan"])
+def test_clusterers_find_what_is_alike(clusterer: Any) -> None:
+    rng = np.random.default_rng(0)
+    centres = np.eye(8, dtype=np.float32)[:4]
+    vectors = np.repeat(centres, 10, axis=0) + rng.normal(0, 0.01, (40, 8)).astype(np.float32)
+    labels = cluster(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), clusterer, 10, 0)
+    assert labels.tolist() == [0] * 10 + [1] * 10 + [2] * 10 + [3] * 10
+
+
+def test_too_many_for_agglomerative() -> None:
+    with pytest.raises(ClusteringError, match="raise --min-df, or take --clusterer kmeans"):
+        cluster(np.zeros((20_001, 2), dtype=np.float32), "agglomerative", 8, 0)
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def words_for(folder: Path, name: str, *more: str) -> list[str]:
+    return [
+        "mine",
+        str(folder / "c.jsonl"),
+        "-o",
+        str(folder / name),
+        *("--embedder", "lexical", "--min-df", "5", "--cluster-size", "3", "--keep", "0.4", "--name", "mined", *more),
+    ]
+
+
+def test_the_same_file_however_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Again, in one process or two, from one part or many: byte for byte."""
+    write(tmp_path / "c.jsonl", solutions(200))
+    for name, more in (("a.json", ()), ("b.json", ("--processes", "1")), ("c.json", ("--processes", "2"))):
+        done = CliRunner().invoke(app, words_for(tmp_path, name, *more))
+        assert done.exit_code == 0, done.output
+        monkeypatch.setattr(corpora, "PART_BYTES", 3_000)
+    first = (tmp_path / "a.json").read_bytes()
+    assert first == (tmp_path / "b.json").read_bytes() == (tmp_path / "c.json").read_bytes()
+    grams = load_grams(tmp_path / "a.json")
+    assert {"let's try a different approach", "we can use the fact"} <= {gram.text for gram in grams}
+    provenance = dict(grams.provenance)
+    assert provenance["found"]["solutions"] == 133
+    assert provenance["options"]["keep"] == 0.4
+    assert len(provenance["corpus"][0]["sha256"]) == 64
+    page = (tmp_path / "a.html").read_text()
+    assert "let's try a different approach" in page
+    assert "@@" not in page
+    assert "http" not in re.sub(r"<pre>.*?</pre>", "", page, flags=re.DOTALL)
+
+
+def test_ray_data_gives_the_identical_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    monkeypatch.setattr(corpora, "PART_BYTES", 5_000)
+    write(tmp_path / "c.jsonl", solutions(200))
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        assert CliRunner().invoke(app, words_for(tmp_path, "ray.json", "--ray")).exit_code == 0
+    finally:
+        ray.shutdown()
+    assert CliRunner().invoke(app, words_for(tmp_path, "local.json")).exit_code == 0
+    assert (tmp_path / "ray.json").read_bytes() == (tmp_path / "local.json").read_bytes()
+    assert len(list((tmp_path / "ray.json.work").glob("documents-*/*.npz"))) > 3
+
+
+def test_killed_at_any_point_it_goes_on(tmp_path: Path) -> None:
+    """Killed after each file that its work folder gains: nothing whole is done again, and the result is the same."""
+    write(tmp_path / "c.jsonl", solutions(150))
+    script = (
+        "import sys; from hicra_verl.mining import corpus; corpus.PART_BYTES = 6000; "
+        "from hicra_verl.cli import main; main()"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    words = [sys.executable, "-c", script, *words_for(tmp_path, "killed.json", "--processes", "1")]
+    kills = 0
+    while True:
+        before = {path: path.stat().st_mtime_ns for path in (tmp_path / "killed.json.work").rglob("*.npz")}
+        process = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None:
+            if len(list((tmp_path / "killed.json.work").rglob("*.npz"))) > len(before) and kills < 6:
+                process.send_signal(signal.SIGKILL)
+                kills += 1
+                process.wait()
+            time.sleep(0.002)
+        assert all(path.stat().st_mtime_ns == changed for path, changed in before.items())
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL
+    assert kills >= 2
+    subprocess.run(
+        [sys.executable, "-c", script, *words_for(tmp_path, "whole.json")],
+        env=environment,
+        check=True,
+        capture_output=True,
+    )
+    assert (tmp_path / "killed.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--n", "5-3"), "--n 5-3: expected two numbers of words"),
+        (("--keep", "2"), "--keep 2: expected at least 0 and at most 1"),
+        (("--clusterer", "x"), "expected kmeans, agglomerative or hdbscan"),
+        (("--allow", "x"), "expected one of numbers, variables, latex"),
+        (("--embedder", "/no/such/model"), "cannot be loaded"),
+        (("--success", "nothing"), "field 'nothing': expected true, false or a number"),
+    ],
+)
+def test_wrong_words(more: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    write(tmp_path / "c.jsonl", solutions(60))
+    done = CliRunner().invoke(app, words_for(tmp_path, "x.json", *more))
+    assert done.exit_code == 2
+    assert message in " ".join(done.output.split())
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_the_table_stays_small(tmp_path: Path) -> None:
+    """What a part keeps is the table of its n-grams, not its text: keys, frequencies, and two counts."""
+    texts = [row["response"] for row in solutions(300)]
+    found = counting.count_documents(texts, Words(3, 5))
+    assert set(found) == {"key", "df", "solutions", "bytes"}
+    counting.save_arrays(tmp_path / "x.npz", found)
+    again = partial(counting.load_arrays, tmp_path / "x.npz")()
+    assert all(np.array_equal(found[name], again[name]) for name in found)
