@@ -37,6 +37,7 @@ class HicraConfig:
             highest entropy take the place of planning tokens (V1 trainer only).
         entropy_share: how many tokens count as high-entropy, 0 < share < 1. Paper: the top 30%.
         measure_only: measure as a HICRA run does, and shape nothing: for baselines under another estimator.
+        allow_no_match: go on even if no gram matches anywhere in the first batch.
         traces: responses of each step to keep token by token for `hicra report` (V1 trainer only).
     """
 
@@ -46,6 +47,7 @@ class HicraConfig:
     tokens: str = "planning"
     entropy_share: float = 0.3
     measure_only: bool = False
+    allow_no_match: bool = False
     traces: int = 0
 
     def __post_init__(self) -> None:
@@ -64,8 +66,9 @@ class HicraConfig:
             )
         if self.tokens not in TOKENS:
             raise HicraConfigError(f"algorithm.hicra.tokens={self.tokens!r}: {nearest(str(self.tokens), list(TOKENS))}")
-        if not isinstance(self.measure_only, bool):
-            raise HicraConfigError(f"algorithm.hicra.measure_only={self.measure_only!r}: expected true or false")
+        for name in ("measure_only", "allow_no_match"):
+            if not isinstance(getattr(self, name), bool):
+                raise HicraConfigError(f"algorithm.hicra.{name}={getattr(self, name)!r}: expected true or false")
         if isinstance(self.traces, bool) or not isinstance(self.traces, int) or self.traces < 0:
             raise HicraConfigError(f"algorithm.hicra.traces={self.traces!r}: expected a number of responses, 0 or more")
         share = self.entropy_share

@@ -124,13 +124,26 @@ def test_step_refuses_other_shapes() -> None:
 
 def test_no_planning_mean_is_invented() -> None:
     grams = GramSet("test", (Gram("so", "other", ""),))
-    shaper = StepShaper(HicraConfig(), grams, GramMatcher(grams, [b"x"]))
+    shaper = StepShaper(HicraConfig(allow_no_match=True), grams, GramMatcher(grams, [b"x"]))
     base = torch.tensor([[0.1, -0.2]])
     assert torch.equal(shaper.shape(base, torch.zeros(1, 2, dtype=torch.long), torch.ones(1, 2)), base)
     metrics = shaper.take_metrics(None)
     assert "hicra/advantage_planning_base/mean" not in metrics
     assert "hicra/step_time_fraction" not in metrics
     assert all(np.isfinite(value) for value in metrics.values())
+
+
+def test_a_set_that_matches_nothing_is_refused_in_the_first_batch_only() -> None:
+    grams = GramSet("french", (Gram("so", "other", ""),))
+
+    def shape(shaper: StepShaper, token: int) -> None:
+        shaper.shape(torch.ones(1, 3), torch.full((1, 3), token), torch.ones(1, 3))
+
+    with pytest.raises(HicraConfigError, match=r"french .* matches nothing in the first batch: 3 tokens in 1 resp"):
+        shape(StepShaper(HicraConfig(), grams, GramMatcher(grams, [b"so", b"x"])), 1)
+    begun = StepShaper(HicraConfig(), grams, GramMatcher(grams, [b"so ", b"x"]))
+    shape(begun, 0)
+    shape(begun, 1)
 
 
 @settings(deadline=None, max_examples=200)

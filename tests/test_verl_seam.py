@@ -89,7 +89,8 @@ def batch(seed: int = 0) -> DataProto:
 
 def compute(monkeypatch: pytest.MonkeyPatch, base: str, alpha: float, norm: bool = True, table: Any = None) -> Any:
     """(base advantages, HICRA's advantages, the planning mask)."""
-    shaper = StepShaper(HicraConfig(alpha=alpha, base=base), GRAMS, GramMatcher(GRAMS, table or TABLE))
+    settings = HicraConfig(alpha=alpha, base=base, allow_no_match=True)
+    shaper = StepShaper(settings, GRAMS, GramMatcher(GRAMS, table or TABLE))
     monkeypatch.setattr(verl_seam, "_shaper", shaper)
     plain = ray_trainer.compute_advantage(batch(), base, norm_adv_by_std_in_grpo=norm, config=algorithm(base))
     ours = ray_trainer.compute_advantage(batch(), "hicra", norm_adv_by_std_in_grpo=norm, config=algorithm(base))

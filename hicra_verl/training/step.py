@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 from hicra_verl.advantage import shape_advantages
-from hicra_verl.config import HicraConfig
+from hicra_verl.config import HicraConfig, HicraConfigError
 from hicra_verl.grams.gramset import GramSet
-from hicra_verl.grams.matcher import GramMatcher
+from hicra_verl.grams.matcher import GramMatcher, Matches
 from hicra_verl.metrics.forks import high_entropy_mask
 from hicra_verl.training.initial import InitialValues
 from hicra_verl.training.measures import FOLLOWING_WORDS, Facts, Measures, initial_values
@@ -74,6 +74,7 @@ class StepShaper:
         self.traces: TraceKeeper | None = None
         if config.traces and folder is not None and token_texts is not None:
             self.traces = TraceKeeper(folder, config.traces, token_texts, grams)
+        self._any_match = config.allow_no_match or config.tokens != "planning"
         self._start_step()
 
     def _start_step(self) -> None:
@@ -102,6 +103,8 @@ class StepShaper:
 
         Raises:
             ValueError: if the shapes differ, or the entropy is needed and absent.
+            HicraConfigError: if no gram matches anywhere in the run's first batch: a set for another language or domain
+                would train the base estimator under HICRA's name.
         """
         started = time.perf_counter()
         if not advantages.shape == responses.shape == response_mask.shape:
@@ -111,6 +114,7 @@ class StepShaper:
             )
         own = (response_mask != 0).cpu()
         matches = self.matcher.match(responses.cpu().numpy(), own.numpy(), FOLLOWING_WORDS)
+        self._refuse_no_match(matches, own)
         self._measures.add(matches, own, facts)
         shaped = advantages
         if not self.config.measure_only:
@@ -122,6 +126,16 @@ class StepShaper:
             self.traces.add(responses, own, matches, shaped, facts)
         self._seconds += time.perf_counter() - started
         return shaped
+
+    def _refuse_no_match(self, matches: Matches, own: torch.Tensor) -> None:
+        if not self._any_match and own.any() and not matches.planning_mask.any():
+            raise HicraConfigError(
+                f"the gram set {self.grams.name} (sha256 {self.grams.sha256[:12]}) matches nothing in the first batch: "
+                f"{int(own.sum()):,} tokens in {int(own.any(dim=1).sum()):,} responses. Is it a set for this language "
+                "and domain? `hicra grams stats` shows what it matches in saved rollouts; `hicra mine` makes another "
+                "one. To go on all the same (a model that cannot write yet): algorithm.hicra.allow_no_match=true"
+            )
+        self._any_match = True
 
     def _high_entropy(self, facts: Facts, own: torch.Tensor) -> torch.Tensor:
         if facts.entropy is None:
