@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -41,6 +43,7 @@ class Endpoint:
         timeout_s: of one request.
         retries: after time-outs, 429, 5xx and malformed answers; the client's pauses grow and heed Retry-After.
         api_key: if None, OPENAI_API_KEY, else none.
+        per_minute: requests begun a minute, at most; 0 for no limit.
     """
 
     def __init__(
@@ -51,15 +54,28 @@ class Endpoint:
         timeout_s: float = 3600,
         retries: int = 5,
         api_key: str | None = None,
+        per_minute: float = 0,
     ) -> None:
         from openai import OpenAI
 
         key = api_key or os.environ.get("OPENAI_API_KEY") or "none"
         self.client = OpenAI(base_url=base_url, api_key=key, timeout=timeout_s, max_retries=retries)
         self.base_url, self.model, self.concurrency, self.retries = base_url, model, concurrency, retries
+        self._pause_s = 60 / per_minute if per_minute else 0.0
+        self._next_turn = 0.0
+        self._turns = threading.Lock()
+
+    def _wait_for_turn(self) -> None:
+        if self._pause_s:
+            with self._turns:
+                now = time.monotonic()
+                turn = max(now, self._next_turn)
+                self._next_turn = turn + self._pause_s
+            time.sleep(turn - now)
 
     def ask(self, question: Question) -> Answer:
         """Ask one question."""
+        self._wait_for_turn()
         whole = self._until_well_formed(
             lambda: self.client.chat.completions.create(
                 model=self.model, messages=question.messages, **question.arguments

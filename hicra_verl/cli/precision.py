@@ -1,0 +1,159 @@
+"""`hicra precision`: the human check of gram sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hicra_verl.cli.app import app, fail
+from hicra_verl.cli.judging import (
+    ConcurrencyOption,
+    PerMinuteOption,
+    PortOption,
+    PriceOption,
+    TimeoutOption,
+    asking,
+    show_page,
+)
+from hicra_verl.cli.mining import FieldOption, SuccessOption
+
+precision_app = typer.Typer(
+    no_args_is_help=True,
+    help="Check gram sets blindly: draw a sample, have it rated by three or more, read precision and agreement.",
+)
+app.add_typer(precision_app, name="precision")
+
+FolderArgument = Annotated[Path, typer.Argument(metavar="FOLDER", help="The sample's folder.")]
+
+
+@precision_app.command()
+def sample(
+    corpus: Annotated[list[Path], typer.Argument(metavar="CORPUS...", help="Where the phrases are found in use.")],
+    sets: Annotated[
+        list[str], typer.Option("--set", help="SET=COUNT: draw so many grams of a set, by name or path. Repeat it.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The sample's folder.")],
+    random: Annotated[int, typer.Option("--random", help="Random n-grams, of the same lengths, to mix in.")] = 150,
+    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    field: FieldOption = None,
+    success: SuccessOption = None,
+) -> None:
+    """Draw a blind sample: grams of one or several sets, mixed with random n-grams, in real contexts.
+
+    Raters see items.json (or the page of `hicra precision rate`); key.json says which item is what.
+    """
+    from hicra_verl.grams import GramSet, GramSetError, load_grams
+    from hicra_verl.mining.corpus import CorpusError, open_corpus
+    from hicra_verl.mining.precision import PrecisionError, draw_sample, save_sample
+
+    if (output / "key.json").exists():
+        raise fail(f"{output} holds a sample already; raters may be at work on it. Give another folder.")
+    try:
+        wanted: dict[str, tuple[GramSet, int]] = {}
+        for word in sets:
+            name, _, count = word.rpartition("=")
+            if not name or not count.isdigit():
+                raise fail(f"--set {word}: expected SET=COUNT, such as paper=100")
+            grams = load_grams(name)
+            wanted[grams.name] = (grams, int(count))
+        opened = open_corpus(corpus, field, success)
+        items, key = draw_sample(wanted, random, opened, seed)
+    except (GramSetError, CorpusError, PrecisionError) as error:
+        raise fail(str(error)) from error
+    made_from = {
+        "sets": {name: {"sha256": grams.sha256[:12], "drawn": count} for name, (grams, count) in wanted.items()},
+        "random": random,
+        "corpus": opened.fingerprint(),
+        "seed": seed,
+    }
+    save_sample(output, items, key, made_from)
+    print(f"{output}: {len(items)} items. Next, by each rater: hicra precision rate {output} --rater NAME")
+
+
+@precision_app.command()
+def rate(
+    folder: FolderArgument,
+    rater: Annotated[str, typer.Option("--rater", help="Your name, or any other; FOLDER/RATER.tsv is written.")],
+    base_url: Annotated[str | None, typer.Option(help="Have a model rate: an OpenAI-compatible server.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="The model's name there.")] = None,
+    sheet: Annotated[bool, typer.Option("--sheet", help="Write FOLDER/RATER.tsv to fill in; serve no page.")] = False,
+    concurrency: ConcurrencyOption = 8,
+    per_minute: PerMinuteOption = 0,
+    timeout_s: TimeoutOption = 300,
+    price: PriceOption = (0.0, 0.0),
+    port: PortOption = 0,
+) -> None:
+    """Rate a sample, yes or no: on a page, one key an item; in a TSV; or by a model.
+
+    Whoever rates must not look at key.json, nor at other raters' files. Ratings are kept as they are made, in
+    FOLDER/RATER.jsonl; the same command again goes on.
+    """
+    from hicra_verl.append_log import AppendLogError
+    from hicra_verl.endpoint import Endpoint, EndpointError
+    from hicra_verl.mining.judging import Choice, Judgements, JudgingError, Phrase, serve, write_sheet
+    from hicra_verl.mining.precision import PrecisionError, load_items
+    from hicra_verl.mining.rating import NO, QUESTION, YES, rate_by_model
+
+    if (base_url is None) != (model is None):
+        raise fail("a model rates with both --base-url and --model")
+    try:
+        items = load_items(folder)
+        phrases = [Phrase(str(item.number), item.phrase, "", item.contexts) for item in items]
+        ratings = Judgements(folder / f"{rater}.jsonl", (YES, NO))
+        if base_url is not None and model is not None:
+            endpoint = Endpoint(base_url, model, concurrency, timeout_s, per_minute=per_minute)
+            cache = folder / f"{rater}.answers.jsonl"
+            asking("rating", len(items), price, lambda note: rate_by_model(phrases, endpoint, ratings, cache, note))
+        elif not sheet:
+            serve(
+                "Blind rating",
+                QUESTION,
+                phrases,
+                [Choice("y", YES, "yes"), Choice("n", NO, "no")],
+                ratings,
+                show_page,
+                port,
+            )
+        write_sheet(folder / f"{rater}.tsv", phrases, ratings.latest, "rating")
+    except (PrecisionError, JudgingError, AppendLogError, EndpointError, OSError) as error:
+        raise fail(str(error)) from error
+    print(f"{folder / rater}.tsv: {len(ratings.latest)} of {len(items)} rated")
+
+
+@precision_app.command()
+def score(
+    folder: FolderArgument,
+    ratings: Annotated[list[Path], typer.Argument(metavar="RATINGS...", help="The raters' files (.tsv).")],
+    disagreements: Annotated[int, typer.Option(help="How many disagreements to list; 0 for all.")] = 20,
+) -> None:
+    """Print precision with 95% intervals, agreement, and the disagreements. A phrase counts if most raters say yes."""
+    from hicra_verl.mining.precision import PAPER_PRECISION, RANDOM_ARM, PrecisionError
+    from hicra_verl.mining.precision import score as count
+
+    try:
+        result = count(folder, ratings)
+    except (PrecisionError, OSError) as error:
+        raise fail(str(error)) from error
+    table = Table(title=f"strategic, by {len(ratings)} raters", title_justify="left")
+    for column in ("arm", "items", "precision", "95% interval", "each rater", "Fleiss' kappa"):
+        table.add_column(column, justify="left" if column == "arm" else "right")
+    for name, arm in result.arms.items():
+        low, high = arm.interval
+        each = ", ".join(f"{share:.0%}" for share in arm.by_rater.values())
+        table.add_row(
+            name, str(arm.items), f"{arm.precision:.1%}", f"{low:.1%} to {high:.1%}", each, f"{arm.kappa:.2f}"
+        )
+    Console().print(table)
+    print(
+        f"Fleiss' kappa over all items: {result.kappa:.2f}\n"
+        f"paper, beside it: {PAPER_PRECISION['strategic grams']:.0%} of its strategic grams, "
+        f"{PAPER_PRECISION[RANDOM_ARM]:.0%} of random n-grams; three crowd annotators, sample size and kappa not given"
+    )
+    shown = result.disagreements[: disagreements or None]
+    print(f"{len(result.disagreements)} disagreements" + (f", the first {len(shown)}:" if shown else ""))
+    for number, phrase, said_yes in shown:
+        print(f"  {number:4d}  {phrase}  (yes: {', '.join(said_yes)})")

@@ -1,0 +1,171 @@
+"""A language model judges phrases (paper v1: candidates annotated by a model, then reviewed by people).
+
+The paper's prompt is not published; this one is ours, and its version is part of every cached answer's key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hicra_verl.append_log import read_log
+from hicra_verl.endpoint import Answer, Endpoint, Question
+from hicra_verl.grams.gramset import FUNCTIONS, GramSet
+from hicra_verl.mining.judging import Phrase
+
+PROMPT_VERSION = 1
+PROMPT = """You are shown phrases from written solutions of problems, each with places where it is used. For each \
+phrase, decide whether it is strategic: whether, as used, it steers the reasoning rather than carrying out a step. A \
+strategic phrase guides the process or proposes a plan. Its function is one of:
+
+- deduction: draws a conclusion from what is known ("this means that", "we can use the fact that");
+- branching: chooses, opens or compares approaches or cases ("let's try a different approach");
+- backtracing: doubts, checks, or goes back ("wait, that's not right", "let's verify");
+- other: steers in another way (sets a goal, reads the problem, orders the steps).
+
+A phrase that computes, rewrites, substitutes, states a fact, or names what a problem is about is not strategic.
+
+Answer with JSON alone, one entry for each phrase, with its number; where it is not strategic, function is "other":
+{{"judgements": [{{"number": 1, "strategic": true, "function": "deduction", "reason": "one line"}}, …]}}
+
+{phrases}"""
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "judgements": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "number": {"type": "integer"},
+                    "strategic": {"type": "boolean"},
+                    "function": {"type": "string", "enum": list(FUNCTIONS)},
+                    "reason": {"type": "string"},
+                },
+                "required": ["number", "strategic", "function", "reason"],
+                "additionalProperties": False,
+            },
+        }
+    },
+    "required": ["judgements"],
+    "additionalProperties": False,
+}
+ATTEMPTS = 3  # ours: a phrase that a usable answer never mentions is asked about so often
+REASON_CHARACTERS = 200
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the model says of a phrase."""
+
+    strategic: bool
+    function: str
+    reason: str
+
+
+def prompt_for(phrases: Sequence[Phrase]) -> str:
+    """The prompt about some phrases, numbered from 1."""
+    blocks = []
+    for number, phrase in enumerate(phrases, 1):
+        uses = [f"   use: {before}[[{text}]]{after}".replace("\n", " ") for before, text, after in phrase.contexts]
+        blocks.append("\n".join([f"{number}. {phrase.text}", *uses]))
+    return PROMPT.format(phrases="\n".join(blocks))
+
+
+def read_answer(text: str, phrases: Sequence[Phrase]) -> dict[str, Judgement]:
+    """The judgements of an answer, by phrase name; what is malformed or of no phrase is left out."""
+    start, end = text.find("{"), text.rfind("}")
+    try:
+        listed = json.loads(text[start : end + 1])["judgements"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    found = {}
+    for row in listed if isinstance(listed, list) else []:
+        if not isinstance(row, dict) or not isinstance(row.get("strategic"), bool):
+            continue
+        number, function = row.get("number"), row.get("function")
+        if isinstance(number, int) and 1 <= number <= len(phrases) and function in FUNCTIONS:
+            reason = " ".join(str(row.get("reason", "")).split())[:REASON_CHARACTERS]
+            found[phrases[number - 1].name] = Judgement(row["strategic"], function, reason)
+    return found
+
+
+def annotate(
+    phrases: Sequence[Phrase],
+    endpoint: Endpoint,
+    batch: int,
+    cache: Path,
+    structured: bool = True,
+    progress: Callable[[int, Answer | None], None] = lambda judged, answer: None,
+) -> dict[str, Judgement]:
+    """Have phrases judged; answers in the cache are not asked for again.
+
+    Args:
+        phrases: what to judge.
+        endpoint: the model.
+        batch: phrases a question.
+        cache: a JSONL file of answers as they came, usable or not: none is paid for twice.
+        structured: ask the server for answers in ``SCHEMA``.
+        progress: called after each answer with the number of phrases judged so far, and the answer, None if cached.
+
+    Returns:
+        Judgements by phrase name; a phrase without a usable answer in ``ATTEMPTS`` tries has none.
+
+    Raises:
+        EndpointError: if the server does not answer; everything it has said is in the cache.
+        AppendLogError: if the cache holds a line that is no answer.
+    """
+    answers = {row["key"]: Answer(**row["answer"]) for _, row in read_log(cache)}
+    judged: dict[str, Judgement] = {}
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    form = {"type": "json_schema", "json_schema": {"name": "judgements", "strict": True, "schema": SCHEMA}}
+    for attempt in range(ATTEMPTS):
+        left = [phrase for phrase in phrases if phrase.name not in judged]
+        batches = [left[begin : begin + batch] for begin in range(0, len(left), batch)]
+        keys = [_key(prompt_for(each), endpoint.model, attempt) for each in batches]
+        missing = [place for place, key in enumerate(keys) if key not in answers]
+        for place in set(range(len(batches))) - set(missing):
+            judged.update(read_answer(answers[keys[place]].text, batches[place]))
+        progress(len(judged), None)
+        arguments: dict[str, Any] = {"temperature": 0.0, "seed": attempt}
+        if structured:
+            arguments["response_format"] = form
+        questions = [
+            Question([{"role": "user", "content": prompt_for(batches[place])}], arguments) for place in missing
+        ]
+        with cache.open("a", encoding="utf-8") as stream:
+            for number, answer in endpoint.ask_all(questions):
+                place = missing[number]
+                stream.write(json.dumps({"key": keys[place], "answer": vars(answer)}, ensure_ascii=False) + "\n")
+                stream.flush()
+                answers[keys[place]] = answer
+                judged.update(read_answer(answer.text, batches[place]))
+                progress(len(judged), answer)
+    return judged
+
+
+def _key(prompt: str, model: str, attempt: int) -> str:
+    content = json.dumps([PROMPT_VERSION, model, attempt, prompt])
+    return hashlib.sha256(content.encode("utf-8", errors="replace")).hexdigest()[:32]
+
+
+def annotated_set(grams: GramSet, judged: dict[str, Judgement], model: str, name: str) -> GramSet:
+    """The grams judged strategic, with their function and the reason."""
+    kept = []
+    for gram in grams:
+        found = judged.get(gram.text)
+        if found is not None and found.strategic:
+            kept.append(
+                replace(gram, function=found.function, source=f"{gram.source}; {model}: {found.reason}".lstrip("; "))
+            )
+    provenance = {
+        "from": f"{grams.name} ({grams.sha256[:12]})",
+        "judged_by": f"{model}, prompt version {PROMPT_VERSION}",
+        "judged": {"candidates": len(grams), "judged": len(judged), "strategic": len(kept)},
+        **dict(grams.provenance),
+    }
+    return GramSet(name, tuple(kept), f"{grams.name}, as judged by {model}", tuple(provenance.items()))

@@ -1,0 +1,32 @@
+"""What a person's review makes of a set of candidates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hicra_verl.grams.gramset import GramSet
+
+REJECT = "reject"
+QUESTION = (
+    "As it is used here, does the phrase steer the reasoning? If so, how: it concludes (deduction), chooses or opens "
+    "an approach (branching), doubts or goes back (backtracing), or steers otherwise (other). If not, reject it."
+)
+
+
+def reviewed_set(grams: GramSet, judged: dict[str, str], name: str) -> tuple[GramSet, int]:
+    """The grams accepted, with the function they were accepted as, and how many are not judged yet.
+
+    Args:
+        grams: the candidates.
+        judged: by a gram's text, its function or ``reject``.
+        name: the new set's.
+    """
+    listed = [(gram, judged.get(gram.text)) for gram in grams]
+    kept = tuple(replace(gram, function=value) for gram, value in listed if value not in (None, REJECT))
+    left = sum(value is None for _, value in listed)
+    provenance = {
+        "from": f"{grams.name} ({grams.sha256[:12]})",
+        "reviewed": {"candidates": len(grams), "judged": len(grams) - left, "accepted": len(kept)},
+        **dict(grams.provenance),
+    }
+    return GramSet(name, kept, f"{grams.name}, as reviewed", tuple(provenance.items())), left
