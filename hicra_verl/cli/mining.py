@@ -45,7 +45,7 @@ def mine(
     ] = None,
     min_df: Annotated[
         float, typer.Option(help="Solutions that must hold an n-gram: a share if below 1, else a number. Ours.")
-    ] = 0.002,
+    ] = 0.005,
     max_uses: Annotated[
         float, typer.Option(help="Most uses on average in a solution that holds it: 'sparingly'. Ours.")
     ] = 1.5,
@@ -59,8 +59,10 @@ def mine(
             help="A sentence-transformers folder or name; lexical: character n-grams, no model. The paper names none."
         ),
     ] = "all-MiniLM-L6-v2",
-    clusterer: Annotated[str, typer.Option(help="kmeans, agglomerative or hdbscan. The paper names none.")] = "kmeans",
-    cluster_size: Annotated[float, typer.Option(help="n-grams a cluster has on average. Ours.")] = 8,
+    clusterer: Annotated[
+        str, typer.Option(help="agglomerative, kmeans or hdbscan. The paper names none.")
+    ] = "agglomerative",
+    cluster_size: Annotated[float, typer.Option(help="n-grams a cluster has on average. Ours.")] = 3,
     keep: Annotated[float, typer.Option(help="Share of clusters kept, by document frequency. The paper's.")] = 0.2,
     seed: Annotated[int, typer.Option(help="Of the clusterer.")] = 0,
     name: Annotated[str | None, typer.Option(help="The set's name. By default the file's.")] = None,

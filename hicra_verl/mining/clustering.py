@@ -111,9 +111,9 @@ def cluster(vectors: Floats, clusterer: Clusterer, mean_size: float, seed: int) 
 
     Args:
         vectors: (N, D) unit vectors.
-        clusterer: ``kmeans`` (mini-batches; grows linearly), ``agglomerative`` (average linkage of cosines; up to
-            ``MAX_AGGLOMERATIVE`` n-grams), or ``hdbscan`` (finds the number by density; what it calls noise becomes a
-            cluster of its own).
+        clusterer: ``agglomerative`` (average linkage of cosines; needs no seed; up to ``MAX_AGGLOMERATIVE`` n-grams),
+            ``kmeans`` (mini-batches; grows linearly), or ``hdbscan`` (finds the number by density; what it calls noise
+            becomes a cluster of its own).
         mean_size: n-grams a cluster has on average; hdbscan, which finds that itself, takes it as its least size.
         seed: of k-means.
 

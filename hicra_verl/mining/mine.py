@@ -188,4 +188,9 @@ def as_gram_set(mined: Mined, corpus: Corpus, options: Options, name: str, versi
             "kept_clusters": len(mined.kept),
         },
     }
-    return GramSet(name, grams, f"{len(grams)} n-grams of {mined.solutions} solutions", tuple(provenance.items()))
+    return GramSet(
+        name,
+        grams,
+        f"{len(grams)} n-grams mined from {mined.solutions} successful solutions; judged by nobody yet",
+        tuple(provenance.items()),
+    )
