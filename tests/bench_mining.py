@@ -91,7 +91,7 @@ def bench_counting(texts: list[str]) -> Table:
         matrix = CountVectorizer(ngram_range=(3, 5), binary=True).fit_transform(texts)
         return [int(matrix.sum()), len(matrix.sum(axis=0).A1)]
 
-    # Theirs also run over punctuation, numbers and formulas, so it finds more of them: compare n-grams found a second, too.
+    # Theirs also run over punctuation, numbers and formulas, so it finds more: compare n-grams found a second, too.
     occurrences, distinct = ours()
     table = Table(
         title=f"document frequency of 3- to 5-grams, one core, {len(texts):,} solutions", title_justify="left"

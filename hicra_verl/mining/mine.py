@@ -188,9 +188,5 @@ def as_gram_set(mined: Mined, corpus: Corpus, options: Options, name: str, versi
             "kept_clusters": len(mined.kept),
         },
     }
-    return GramSet(
-        name,
-        grams,
-        f"{len(grams)} n-grams mined from {mined.solutions} successful solutions; judged by nobody yet",
-        tuple(provenance.items()),
-    )
+    description = f"{len(grams)} n-grams mined from {mined.solutions} successful solutions; judged by nobody yet"
+    return GramSet(name, grams, description, tuple(provenance.items()))
