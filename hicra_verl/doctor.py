@@ -95,22 +95,23 @@ _PROBE = "import verl\nfrom hicra_verl import doctor\nimport json; print(json.du
 def probe() -> dict[str, Any]:
     """What this process sees: whether verl's own plugin loading registered HICRA, each seam, the platform."""
     loaded = "hicra_verl.plugin" in sys.modules
-    from hicra_verl import verl_seam
+    from hicra_verl.config import ESTIMATOR
+    from hicra_verl.verl_seam import seams as verl_seams
 
     seams: dict[str, str] = {}
-    for seam in verl_seam.SEAMS:
+    for seam in verl_seams.SEAMS:
         name = f"{seam.module}.{seam.name}"
         try:
             module = importlib.import_module(seam.module)
         except Exception as error:  # whatever stops verl's module from loading is the finding
             seams[name] = f"its module does not import: {type(error).__name__}: {error}"
             continue
-        if seam is verl_seam.REGISTRY:
-            registered = verl_seam.ESTIMATOR in module.ADV_ESTIMATOR_REGISTRY
-            seams[name] = "in place" if registered else verl_seam.problems.get(seam.name, "estimator not registered")
+        if seam is verl_seams.REGISTRY:
+            registered = ESTIMATOR in module.ADV_ESTIMATOR_REGISTRY
+            seams[name] = "in place" if registered else verl_seams.problems.get(seam.name, "estimator not registered")
         else:
-            wrapped = verl_seam.is_wrapped(seam)
-            seams[name] = "in place" if wrapped else verl_seam.problems.get(seam.name, "not wrapped")
+            wrapped = verl_seams.is_wrapped(seam)
+            seams[name] = "in place" if wrapped else verl_seams.problems.get(seam.name, "not wrapped")
     from verl.utils.device import get_device_name
 
     return {"plugin_loaded": loaded, "seams": seams, "device": get_device_name()}

@@ -17,11 +17,12 @@ from verl import DataProto
 from verl.trainer.ppo import core_algos, ray_trainer
 from verl.trainer.ppo import utils as ppo_utils
 
-from hicra_verl import verl_seam
 from hicra_verl.config import HicraConfig, HicraConfigError
 from hicra_verl.grams import Gram, GramSet
 from hicra_verl.grams.matcher import GramMatcher
 from hicra_verl.training.step import StepShaper
+from hicra_verl.verl_seam import in_force, seams
+from hicra_verl.verl_seam.settings import wrap_need_critic
 
 GRAMS = GramSet("test", (Gram("so", "other", ""), Gram("but wait", "other", "")))
 TABLE = [b" so", b" but", b" wait", b" x", b" y", None]
@@ -38,22 +39,22 @@ BASES = [
 ]
 
 
-@pytest.mark.parametrize("seam", verl_seam.SEAMS, ids=lambda seam: seam.name)
-def test_seam_is_where_we_think(seam: verl_seam.Seam) -> None:
-    verl_seam.find(seam, sys.modules[seam.module])
-    assert seam is verl_seam.REGISTRY or verl_seam.is_wrapped(seam)
-    assert verl_seam.problems == {}
+@pytest.mark.parametrize("seam", seams.SEAMS, ids=lambda seam: seam.name)
+def test_seam_is_where_we_think(seam: seams.Seam) -> None:
+    seams.find(seam, sys.modules[seam.module])
+    assert seam is seams.REGISTRY or seams.is_wrapped(seam)
+    assert seams.problems == {}
 
 
 def test_a_moved_seam_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     moved = types.ModuleType("verl.moved")
-    seam = verl_seam.Seam("verl.moved", "need_critic", ("config",), "")
-    monkeypatch.setattr(verl_seam, "problems", {})
-    verl_seam._wrap(seam, verl_seam._wrap_need_critic, moved)
-    assert verl_seam.problems == {"need_critic": "verl.moved.need_critic does not exist"}
+    seam = seams.Seam("verl.moved", "need_critic", ("config",), "")
+    monkeypatch.setattr(seams, "problems", {})
+    seams.wrap(seam, wrap_need_critic, moved)
+    assert seams.problems == {"need_critic": "verl.moved.need_critic does not exist"}
     moved.need_critic = lambda settings: True
-    verl_seam._wrap(seam, verl_seam._wrap_need_critic, moved)
-    assert "takes ('settings',), expected to begin with ('config',)" in verl_seam.problems["need_critic"]
+    seams.wrap(seam, wrap_need_critic, moved)
+    assert "takes ('settings',), expected to begin with ('config',)" in seams.problems["need_critic"]
     with pytest.raises(RuntimeError, match="this verl differs.*hicra doctor"):
         ppo_utils.need_critic(OmegaConf.create({"algorithm": {"adv_estimator": "hicra"}, "critic": {"enable": None}}))
 
@@ -91,7 +92,7 @@ def compute(monkeypatch: pytest.MonkeyPatch, base: str, alpha: float, norm: bool
     """(base advantages, HICRA's advantages, the planning mask)."""
     settings = HicraConfig(alpha=alpha, base=base, allow_no_match=True)
     shaper = StepShaper(settings, GRAMS, GramMatcher(GRAMS, table or TABLE))
-    monkeypatch.setattr(verl_seam, "_shaper", shaper)
+    monkeypatch.setattr(in_force, "shaper", shaper)
     plain = ray_trainer.compute_advantage(batch(), base, norm_adv_by_std_in_grpo=norm, config=algorithm(base))
     ours = ray_trainer.compute_advantage(batch(), "hicra", norm_adv_by_std_in_grpo=norm, config=algorithm(base))
     mask = shaper.matcher.match(batch().batch["responses"].numpy(), batch().batch["response_mask"].numpy())
@@ -163,7 +164,7 @@ def test_the_registered_estimator_never_falls_back() -> None:
 
 
 def test_an_unprepared_process_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verl_seam, "_shaper", None)
+    monkeypatch.setattr(in_force, "shaper", None)
     with pytest.raises(RuntimeError, match="not prepared in the process"):
         ray_trainer.compute_advantage(batch(), "hicra", config=algorithm("grpo"))
 
@@ -231,18 +232,18 @@ def test_high_entropy_tokens_need_the_entropy(settings: dict[str, Any], message:
 def test_measuring_changes_nothing_and_happens_once(monkeypatch: pytest.MonkeyPatch) -> None:
     grams = GramSet("test", (Gram("so", "other", ""),))
     shaper = StepShaper(HicraConfig(measure_only=True), grams, GramMatcher(grams, [b"so", b"x"] * 50))
-    monkeypatch.setattr(verl_seam, "_shaper", shaper)
+    monkeypatch.setattr(in_force, "shaper", shaper)
     data = batch()
     shaped = ray_trainer.compute_advantage(data, "grpo", config=algorithm("grpo")).batch["advantages"]
-    monkeypatch.setattr(verl_seam, "_shaper", None)
+    monkeypatch.setattr(in_force, "shaper", None)
     plain = ray_trainer.compute_advantage(batch(), "grpo", config=algorithm("grpo")).batch["advantages"]
     assert torch.equal(shaped, plain)
     reported = shaper.take_metrics(1.0)
     assert "hicra/planning_fraction" in reported
     assert "hicra/tokens_changed" not in reported
     # Inside V1's own computation the batch lacks its responses: V1 is measured where it has them.
-    monkeypatch.setattr(verl_seam, "_shaper", shaper)
-    with verl_seam._base_in_place(OmegaConf.create({"adv_estimator": "grpo"}), "grpo"):
+    monkeypatch.setattr(in_force, "shaper", shaper)
+    with in_force.base_in_place(OmegaConf.create({"adv_estimator": "grpo"}), "grpo"):
         ray_trainer.compute_advantage(batch(), "grpo", config=algorithm("grpo"))
     assert shaper.take_metrics(1.0) == {}
 

@@ -1,0 +1,47 @@
+"""Every touch of verl's private surface, in one place.
+
+verl calls an estimator with rewards and masks but without the response's tokens, so a registered estimator alone
+cannot know which tokens plan. HICRA therefore stands where verl computes the advantage: verl's own code computes the
+base estimator's advantage, with its own special cases (one row per session of a multi-output agent loop…), and the
+result is shaped before it goes on. ``seams.py`` lists every function touched, with the reason; each is wrapped right
+after its module is imported, before any other module can import it by name.
+
+If a seam is missing or changed, a HICRA run is refused before any model loads; runs that do not use HICRA are not
+touched. If this plugin is not loaded at all, verl knows no estimator ``hicra``. A HICRA run never becomes a GRPO run.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import wrapt
+
+from hicra_verl.verl_seam import advantage, metrics, settings
+from hicra_verl.verl_seam.cpu import install_cpu
+from hicra_verl.verl_seam.seams import (
+    COMPUTE_ADVANTAGE,
+    COMPUTE_ADVANTAGE_V1,
+    COMPUTE_METRICS_V1,
+    NEED_CRITIC,
+    REGISTRY,
+    TIMING_METRICS,
+    Seam,
+    Wrapper,
+    wrap,
+)
+
+
+def install() -> None:
+    """Ask for each seam to be wrapped once its module is imported. Imports nothing of verl."""
+    wrappers: dict[Seam, Wrapper] = {
+        NEED_CRITIC: settings.wrap_need_critic,
+        COMPUTE_ADVANTAGE: advantage.wrap_compute_advantage,
+        COMPUTE_ADVANTAGE_V1: advantage.wrap_compute_advantage_v1,
+        TIMING_METRICS: metrics.wrap_timing_metrics,
+        COMPUTE_METRICS_V1: metrics.wrap_compute_metrics_v1,
+    }
+    for seam, wrapper in wrappers.items():
+        wrapt.register_post_import_hook(functools.partial(wrap, seam, wrapper), seam.module)
+    wrapt.register_post_import_hook(settings.register_estimator, REGISTRY.module)
+    wrapt.register_post_import_hook(settings.add_hydra_search_path, NEED_CRITIC.module)
+    install_cpu()

@@ -1,0 +1,74 @@
+"""What a step reports, and the stages of a run, which look at what it reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hicra_verl.verl_seam import in_force
+
+if TYPE_CHECKING:
+    from hicra_verl.training.stages import StageWatch
+
+REWARD = "pkg://hicra_verl.reward"
+
+
+def wrap_timing_metrics(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the step's HICRA metrics to those that verl logs."""
+
+    def compute_timing_metrics(batch: Any, timing_raw: dict[str, float]) -> dict[str, Any]:
+        metrics: dict[str, Any] = original(batch, timing_raw)
+        if in_force.shaper is not None:
+            metrics.update(in_force.shaper.take_metrics(timing_raw.get("step")))
+        return metrics
+
+    return compute_timing_metrics
+
+
+def wrap_compute_metrics_v1(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the reward's counts, write the traces, and let a staged run's rules look at the step."""
+
+    def _compute_metrics(self: Any, batch: Any, metrics: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        original(self, batch, metrics, *args, **kwargs)
+        if self.config.reward.custom_reward_function.path == REWARD:
+            metrics.update(_reward_counts(batch))
+        if in_force.shaper is not None and in_force.shaper.traces is not None:
+            in_force.shaper.traces.write(self.global_steps)
+        watch = _stage_watch(self.config)
+        if watch is not None:
+            last_step = watch.observe(self.global_steps, self.total_training_steps, metrics)
+            if last_step is not None:
+                self.total_training_steps = last_step
+
+    return _compute_metrics
+
+
+def _reward_counts(batch: Any) -> dict[str, float]:
+    """Means of what ``hicra_verl.reward`` counts beside the score; verl logs them in validation only."""
+    import transfer_queue as tq
+
+    from hicra_verl.reward import COUNTED
+
+    rows = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if not tag.get("is_padding")]
+    data = tq.kv_batch_get(keys=rows, partition_id=batch.partition_id, select_fields=["extra_fields"])
+    counted = [fields.get("reward_extra_info", {}) for fields in data.pop("extra_fields").tolist()]
+    means = {}
+    for name in COUNTED:
+        values = [float(info[name]) for info in counted if name in info]
+        if values:
+            means[f"reward/{name}/mean"] = sum(values) / len(values)
+    return means
+
+
+_watch: StageWatch | None = None
+
+
+def _stage_watch(config: Any) -> StageWatch | None:
+    global _watch
+    stages = config.get("hicra_stages")
+    if stages is not None and _watch is None:
+        from hicra_verl.training.stages import StageWatch
+
+        _watch = StageWatch(Path(stages.plan), Path(stages.state))
+    return _watch

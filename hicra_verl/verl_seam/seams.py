@@ -1,0 +1,123 @@
+"""Every function of verl that is touched, and how one is replaced. Line numbers are verl 0.9.1's."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Wrapper = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+@dataclass(frozen=True)
+class Seam:
+    """A function of verl that HICRA stands in front of.
+
+    Attributes:
+        module: the module that defines it.
+        name: its qualified name there.
+        parameters: the parameters relied on, which must lead its signature in this order.
+        why: what HICRA does there.
+    """
+
+    module: str
+    name: str
+    parameters: tuple[str, ...]
+    why: str
+
+
+REGISTRY = Seam(
+    "verl.trainer.ppo.core_algos",
+    "register_adv_est",
+    ("name_or_enum",),
+    "core_algos.py:116, public: registers 'hicra', so that a run without the other seams fails instead of training",
+)
+NEED_CRITIC = Seam(
+    "verl.trainer.ppo.utils",
+    "need_critic",
+    ("config",),
+    "utils.py:96: every entry point asks this before it loads a model; settings are checked here, and the answer is "
+    "the base estimator's (gae needs a critic)",
+)
+COMPUTE_ADVANTAGE = Seam(
+    "verl.trainer.ppo.ray_trainer",
+    "compute_advantage",
+    ("data", "adv_estimator"),
+    "ray_trainer.py:187: the advantage in the legacy, one-step-off-policy and fully-async trainers",
+)
+COMPUTE_ADVANTAGE_V1 = Seam(
+    "verl.trainer.ppo.v1.trainer_base",
+    "PPOTrainer._compute_advantage",
+    ("self", "batch", "metrics"),
+    "v1/trainer_base.py:1743: the advantage in the V1 trainer's three modes; afterwards the tokens are read from, and "
+    "the shaped advantage written to, TransferQueue",
+)
+TIMING_METRICS = Seam(
+    "verl.trainer.ppo.metric_utils",
+    "compute_timing_metrics",
+    ("batch", "timing_raw"),
+    "metric_utils.py:611: every trainer calls this once per step, when the step's duration is known, and logs what it "
+    "returns",
+)
+COMPUTE_METRICS_V1 = Seam(
+    "verl.trainer.ppo.v1.trainer_base",
+    "PPOTrainer._compute_metrics",
+    ("self", "batch", "metrics"),
+    "v1/trainer_base.py:1868: the step's metrics in the V1 trainer; what the reward counted is added to them, and the "
+    "rules of a staged run look at them. Ending a stage is setting total_training_steps, which fit() reads every step",
+)
+SEAMS = (REGISTRY, NEED_CRITIC, COMPUTE_ADVANTAGE, COMPUTE_ADVANTAGE_V1, TIMING_METRICS, COMPUTE_METRICS_V1)
+
+CPU_PLATFORM = "verl.plugin.platform"
+CPU_PROCESS_GROUP = Seam(
+    "verl.utils.distributed",
+    "initialize_global_process_group_ray",
+    ("timeout_second", "backend"),
+    "distributed.py:83: names two backends for one device on a CPU, which torch refuses; only touched there",
+)
+
+problems: dict[str, str] = {}
+"""What is wrong with a seam, by its name; filled as verl's modules are imported in this process."""
+
+
+def find(seam: Seam, module: Any) -> Callable[..., Any]:
+    """The function at a seam.
+
+    Raises:
+        RuntimeError: if it is not there or its leading parameters are not the expected ones.
+    """
+    target = module
+    for part in seam.name.split("."):
+        target = inspect.getattr_static(target, part, None) if inspect.isclass(target) else getattr(target, part, None)
+        if target is None:
+            raise RuntimeError(f"{seam.module}.{seam.name} does not exist")
+    parameters = tuple(inspect.signature(target).parameters)
+    if parameters[: len(seam.parameters)] != seam.parameters:
+        raise RuntimeError(f"{seam.module}.{seam.name} takes {parameters}, expected to begin with {seam.parameters}")
+    return target  # type: ignore[no-any-return]
+
+
+def wrap(seam: Seam, wrapper: Wrapper, module: Any) -> None:
+    """Replace the function at a seam by ``wrapper(function)``; if it is not there, note that in ``problems``."""
+    try:
+        original = find(seam, module)
+    except RuntimeError as error:
+        problems[seam.name] = str(error)
+        return
+    *owners, last = seam.name.split(".")
+    setattr(functools.reduce(getattr, owners, module), last, functools.wraps(original)(wrapper(original)))
+    # functools.wraps keeps module and name, so Ray still pickles the function by reference.
+
+
+def is_wrapped(seam: Seam) -> bool:
+    """True if the seam's module is imported here and its function is ours."""
+    module = sys.modules.get(seam.module)
+    if module is None:
+        return False
+    owner: Any = module
+    for part in seam.name.split("."):
+        owner = getattr(owner, part, None)
+    return getattr(owner, "__wrapped__", None) is not None

@@ -1,0 +1,180 @@
+"""The estimator's name, and a run's settings: checked, and prepared for, before any model loads."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hicra_verl.config import ESTIMATOR, HicraConfig, HicraConfigError, nearest
+from hicra_verl.training.stages import TRACKER_FILE
+from hicra_verl.verl_seam import in_force
+from hicra_verl.verl_seam.seams import REGISTRY, SEAMS, find, problems
+
+_WHY_NOT_REMAX = (
+    "algorithm.hicra.base='remax': verl samples ReMax's greedy baseline only where adv_estimator is literally 'remax', "
+    "so its reward_baselines would be missing; use rloo or reinforce_plus_plus_baseline, whose baseline is the group"
+)
+
+
+def register_estimator(core_algos: Any) -> None:
+    """Register the name, so that a run without the other seams fails instead of training."""
+    try:
+        register = find(REGISTRY, core_algos)
+    except RuntimeError as error:
+        problems[REGISTRY.name] = str(error)
+        return
+
+    @register(ESTIMATOR)  # type: ignore[untyped-decorator]
+    def hicra(*args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError(
+            "the estimator 'hicra' was called without a planning mask: this trainer computes advantages where "
+            f"hicra_verl does not stand ({'; '.join(problems.values()) or 'not one of ' + _seam_names()}). "
+            "Run `hicra doctor`. HICRA never falls back to its base estimator."
+        )
+
+
+def _seam_names() -> str:
+    return ", ".join(f"{seam.module}.{seam.name}" for seam in SEAMS)
+
+
+def add_hydra_search_path(_: Any) -> None:
+    """Make ``+hicra=default`` and ``+machine=cpu`` known to Hydra (its plugin registry is public)."""
+    from hydra.core.config_search_path import ConfigSearchPath
+    from hydra.core.plugins import Plugins
+    from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+    class HicraSearchPath(SearchPathPlugin):
+        def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+            search_path.append(provider="hicra_verl", path="pkg://hicra_verl.conf")
+
+    Plugins.instance().register(HicraSearchPath)
+
+
+def read_settings(algorithm: Any) -> HicraConfig:
+    """The validated ``algorithm.hicra``.
+
+    Args:
+        algorithm: verl's ``config.algorithm``.
+
+    Raises:
+        HicraConfigError: on a wrong key or value, or a base that verl does not know or that cannot work.
+    """
+    from omegaconf import DictConfig, OmegaConf
+    from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY
+
+    settings = algorithm.get("hicra")
+    if isinstance(settings, DictConfig):
+        settings = OmegaConf.to_container(settings, resolve=True)
+    config = HicraConfig.from_mapping(settings)
+    bases = [name for name in ADV_ESTIMATOR_REGISTRY if name not in (ESTIMATOR, "remax")]
+    if config.base == "remax":
+        raise HicraConfigError(_WHY_NOT_REMAX)
+    if config.base not in bases:
+        raise HicraConfigError(f"algorithm.hicra.base={config.base!r}: {nearest(config.base, bases)}")
+    return config
+
+
+def wrap_need_critic(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Check and prepare; the answer is the base estimator's."""
+
+    def need_critic(config: Any) -> bool:
+        _check_stages(config)
+        estimator = config.algorithm.adv_estimator
+        measure_only = (config.algorithm.get("hicra") or {}).get("measure_only") is True
+        if estimator != ESTIMATOR and not measure_only:
+            if config.algorithm.get("hicra") is not None:
+                warnings.warn(f"algorithm.hicra is set, but adv_estimator={estimator}: HICRA is off", stacklevel=2)
+            return bool(original(config))
+        if estimator == ESTIMATOR and measure_only:
+            raise HicraConfigError(
+                "algorithm.hicra.measure_only=true measures another estimator; name that one as "
+                "algorithm.adv_estimator, or leave measure_only false"
+            )
+        if problems:
+            raise RuntimeError(
+                "this verl differs from the one hicra_verl knows, so HICRA cannot stand where advantages are computed: "
+                + "; ".join(problems.values())
+                + ". Run `hicra doctor`; install verl 0.9.1 or a hicra-verl made for this verl."
+            )
+        settings = read_settings(config.algorithm)
+        _refuse_what_only_v1_can(config, settings)
+        _prepare(config, settings)
+        if measure_only:
+            return bool(original(config))
+        with in_force.base_in_place(config.algorithm, settings.base):
+            return bool(original(config))
+
+    return need_critic
+
+
+def _refuse_what_only_v1_can(config: Any, settings: HicraConfig) -> None:
+    if settings.traces and not config.trainer.get("use_v1", False):
+        raise HicraConfigError("algorithm.hicra.traces needs trainer.use_v1=true (the others do not write them)")
+    if settings.tokens != "high_entropy":
+        return
+    correction = config.algorithm.get("rollout_correction") or {}
+    for reason, holds in {
+        "trainer.use_v1=true (the other trainers drop the entropy)": config.trainer.get("use_v1", False),
+        "algorithm.rollout_correction.bypass_mode=false (else none is computed)": not correction.get("bypass_mode"),
+    }.items():
+        if not holds:
+            raise HicraConfigError(f"algorithm.hicra.tokens='high_entropy' needs {reason}")
+
+
+def _prepare(config: Any, settings: HicraConfig) -> None:
+    """Load the grams; in the process that trains, which verl runs as a Ray actor, compile them for the tokenizer."""
+    import ray
+
+    from hicra_verl.grams import load_grams
+
+    grams = load_grams(settings.grams)
+    if not ray.is_initialized():
+        return
+
+    from verl.utils import hf_tokenizer
+    from verl.utils.fs import copy_to_local
+
+    from hicra_verl.grams.matcher import GramMatcher
+    from hicra_verl.grams.token_bytes import token_bytes
+    from hicra_verl.trace_html import token_texts
+    from hicra_verl.training.step import StepShaper
+
+    model = config.actor_rollout_ref.model
+    if in_force.shaper is not None and (in_force.shaper.config, in_force.shaper.grams) == (settings, grams):
+        return  # verl asks more than once while it builds a trainer
+    path = copy_to_local(model.get("tokenizer_path") or model.path, use_shm=model.get("use_shm", False))
+    tokenizer = hf_tokenizer(path, trust_remote_code=model.get("trust_remote_code", False))
+    folder = Path(config.trainer.default_local_dir).absolute()
+    table = token_bytes(tokenizer)
+    in_force.shaper = StepShaper(
+        settings,
+        grams,
+        GramMatcher(grams, table),
+        folder,
+        _is_resumed(config.trainer, folder),
+        functools.partial(token_texts, token_bytes=table, tokenizer=tokenizer),
+    )
+    what = "measuring only" if settings.measure_only else f"alpha {settings.alpha}, base {settings.base}"
+    print(f"[hicra] {grams.name}: {len(grams)} grams (sha256 {grams.sha256[:12]}), {what}")
+
+
+def _is_resumed(trainer: Any, folder: Path) -> bool:
+    """Whether verl will go on from a checkpoint."""
+    if trainer.resume_mode == "auto":
+        return (folder / TRACKER_FILE).exists()
+    return bool(trainer.resume_mode == "resume_path")
+
+
+def _check_stages(config: Any) -> None:
+    """Refuse, before any model loads, a staged run that could not hand over."""
+    if config.get("hicra_stages") is None:
+        return
+    for remedy, holds in {
+        "trainer.use_v1=true (the other trainers fix their last step before they start)": config.trainer.use_v1,
+        "trainer.save_freq above 0 (the next stage starts from a checkpoint)": config.trainer.save_freq > 0,
+    }.items():
+        if not holds:
+            raise RuntimeError(f"a staged run needs {remedy}")
