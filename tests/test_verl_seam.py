@@ -49,7 +49,7 @@ def test_seam_is_where_we_think(seam: seams.Seam) -> None:
 def test_a_moved_seam_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     moved = types.ModuleType("verl.moved")
     seam = seams.Seam("verl.moved", "need_critic", ("config",), "")
-    monkeypatch.setattr(seams, "problems", {})
+    monkeypatch.setitem(seams.problems, "need_critic", "")  # taken out again at the end
     seams.wrap(seam, wrap_need_critic, moved)
     assert seams.problems == {"need_critic": "verl.moved.need_critic does not exist"}
     moved.need_critic = lambda settings: True
