@@ -182,7 +182,7 @@ def test_doctor_says_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_placebo_flags_as_many_tokens(tmp_path: Path, math_responses: list[str]) -> None:
     """As many phrases of as many words, about as many flagged tokens, none of the set's own, and the same again."""
-    from hicra_verl.grams.placebo import TOLERANCE, make_placebo
+    from hicra_verl.mining.placebo import TOLERANCE, make_placebo
 
     tokenizer = real_tokenizer("qwen3")
     table = token_bytes(tokenizer)
@@ -207,10 +207,10 @@ def test_a_placebo_flags_as_many_tokens(tmp_path: Path, math_responses: list[str
 def test_the_shipped_placebo_and_the_command(tmp_path: Path) -> None:
     assert len(load_grams(ROOT / "recipes" / "shared" / "placebo.json")) == 249
     assert "249 grams" in hicra("grams", "show").stdout
-    (tmp_path / "c.jsonl").write_text('{"text": "a"}\n')
+    (tmp_path / "c.jsonl").write_text('{"x": "a"}\n')
     wrong = hicra("grams", "placebo", tmp_path / "c.jsonl", "--tokenizer", "x", "-o", tmp_path / "p.json")
     assert wrong.returncode == 2
-    assert "c.jsonl, line 1: no text in the field 'response'" in wrong.stderr
+    assert "c.jsonl: has the fields x, none of response" in wrong.stderr
 
 
 def test_the_wheel_holds_the_recipes(tmp_path: Path) -> None:

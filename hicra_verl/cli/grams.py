@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -41,45 +40,40 @@ def _save(grams: GramSet, path: Path) -> None:
 
 @grams_app.command()
 def placebo(
-    corpus: Annotated[Path, typer.Argument(metavar="CORPUS.jsonl", help="Solutions to draw random phrases from.")],
+    corpus: Annotated[list[Path], typer.Argument(metavar="CORPUS...", help="Solutions to draw random phrases from.")],
     tokenizer: Annotated[str, typer.Option("--tokenizer", help="Folder or hub name; it counts the tokens.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The gram-set file to write.")],
+    output: OutputOption,
     match: Annotated[str, typer.Option("--match", help="The set whose share of flagged tokens to match.")] = "paper",
     seed: Annotated[int, typer.Option(help="Of the random draw.")] = 0,
-    field: Annotated[str, typer.Option("--field", help="The field with the text (verl's dumps: output).")] = "response",
+    field: FieldOption = None,
 ) -> None:
     """Draw random phrases that flag as many tokens as a gram set: the control for HICRA's own.
 
     Each gram is replaced by a random phrase of as many words and about as many occurrences in the corpus.
     """
-    from hicra_verl import tagging
-    from hicra_verl.grams import GramSetError, load_grams
-    from hicra_verl.grams.gramset import save_grams
-    from hicra_verl.grams.placebo import PlaceboError, make_placebo
+    from hicra_verl.grams import GramSetError
+    from hicra_verl.mining.corpus import ANY_SOLUTION, CorpusError, open_corpus
+    from hicra_verl.mining.placebo import PlaceboError, make_placebo
 
     try:
-        reference = load_grams(match)
-        solutions = []
-        for number, row in tagging.read_rows(corpus):
-            if not isinstance(row.get(field), str):
-                raise fail(f"{corpus}, line {number}: no text in the field {field!r}; --field names it")
-            solutions.append(row[field])
+        reference = _load(match)
+        opened = open_corpus(corpus, field, ANY_SOLUTION)
+        solutions = list(opened.texts())
         loaded, table = load_tokenizer(tokenizer)
         grams, shares = make_placebo(reference, solutions, loaded, table, seed)
-    except (GramSetError, tagging.InputError, PlaceboError) as error:
+    except (GramSetError, CorpusError, PlaceboError) as error:
         raise fail(str(error)) from error
     provenance = {
-        "command": " ".join(["hicra", *sys.argv[1:]]),
-        "hicra_verl": __version__,
+        "made_by": f"hicra grams placebo, hicra_verl {__version__}",
         "matched_to": f"{reference.name} ({reference.sha256[:12]})",
         "flagged_tokens": {name: round(share, 5) for name, share in shares.items()},
+        "tokenizer": Path(tokenizer).name,
+        "seed": seed,
+        "corpus": opened.fingerprint(),
         "solutions": len(solutions),
     }
-    save_grams(replace(grams, provenance=tuple(provenance.items())), output)
-    print(
-        f"{output}: {len(grams)} random phrases; they flag {shares['placebo']:.2%} of the tokens, "
-        f"{reference.name} {shares['reference']:.2%}"
-    )
+    _save(replace(grams, provenance=tuple(provenance.items())), output)
+    print(f"they flag {shares['placebo']:.2%} of the tokens, {reference.name} {shares['reference']:.2%}")
 
 
 @grams_app.command()

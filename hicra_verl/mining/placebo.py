@@ -15,15 +15,16 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
 
+import numpy as np
+
 from hicra_verl.grams.gramset import Gram, GramSet
 from hicra_verl.grams.text import normalise
 from hicra_verl.grams.text_matcher import TokenisedCorpus
+from hicra_verl.mining.ngrams import Words, find_ngrams
 
 TOLERANCE = 0.02  # ours: relative difference of the two shares of flagged tokens
 MAX_EXCHANGES = 2_000
 NEIGHBOURS = 10  # a replacement is drawn among this many more and this many less frequent phrases
-
-_PLAIN_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
 
 
 class PlaceboError(ValueError):
@@ -31,18 +32,15 @@ class PlaceboError(ValueError):
 
 
 def count_phrases(solutions: Sequence[str], lengths: set[int]) -> dict[int, Counter[str]]:
-    """How often each phrase occurs, by its number of words. A phrase is a run of plain words with single spaces."""
+    """How often each phrase occurs, by its number of words."""
     counts: dict[int, Counter[str]] = {length: Counter() for length in lengths}
-    for solution in solutions:
-        run: list[str] = []
-        for chunk in [*normalise(solution).split(" "), ""]:
-            match = _PLAIN_WORD.match(chunk)
-            if match:
-                run.append(match.group())
-            if not match or match.end() < len(chunk):  # punctuation, a number or a formula ends the run
-                for length in lengths:
-                    counts[length].update(" ".join(run[i : i + length]) for i in range(len(run) - length + 1))
-                run = []
+    found = find_ngrams(solutions, Words(min(lengths), max(lengths)))
+    _, first, uses = np.unique(found.key, return_index=True, return_counts=True)
+    for place, count in zip(first.tolist(), uses.tolist(), strict=True):
+        phrase = found.phrase(place)
+        length = phrase.count(" ") + 1
+        if length in counts:
+            counts[length][phrase] = count
     return counts
 
 
