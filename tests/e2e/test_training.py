@@ -194,6 +194,21 @@ def test_trainer(trainer: str, world: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.trainers
+def test_a_set_that_matches_nothing_ends_the_run(world: Path, tmp_path: Path) -> None:
+    grams = [{"text": "xyzzy plugh", "function": "other"}]
+    (tmp_path / "other.json").write_text(json.dumps({"schema_version": 1, "name": "other", "grams": grams}))
+    settings = ["algorithm.adv_estimator=hicra", f"+algorithm.hicra.grams={tmp_path / 'other.json'}", *runs.NO_FILES]
+    code, log, rows = runs.train(world, tmp_path, 2, *settings)
+    loaded = load_grams(tmp_path / "other.json")
+    assert code not in (0, -1)
+    assert rows == []  # no step was done
+    assert f"[hicra] other: 1 grams (sha256 {loaded.sha256[:12]})" in log
+    assert "the gram set other" in log
+    assert "matches nothing in the first batch" in log
+    assert "algorithm.hicra.allow_no_match=true" in log
+
+
+@pytest.mark.trainers
 def test_measures_of_another_estimator_go_on_after_a_resume(world: Path, tmp_path: Path) -> None:
     """GRPO, measured only; stopped after two steps and resumed: one curve, equal to what its dumps give."""
     settings = [
