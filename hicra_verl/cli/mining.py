@@ -44,14 +44,16 @@ def mine(
         ),
     ] = None,
     min_df: Annotated[
-        float, typer.Option(help="Solutions that must hold an n-gram: a share if below 1, else a number. Ours.")
+        float, typer.Option(min=0, help="Solutions that must hold an n-gram: a share if below 1, else a number. Ours.")
     ] = 0.005,
     max_uses: Annotated[
-        float, typer.Option(help="Most uses on average in a solution that holds it: 'sparingly'. Ours.")
+        float, typer.Option(min=1, help="Most uses on average in a solution that holds it: 'sparingly'. Ours.")
     ] = 1.5,
     openings: Annotated[
         float,
-        typer.Option(help="Least share of its uses that open a line or clause; 0 for the paper's text alone. Ours."),
+        typer.Option(
+            min=0, max=1, help="Least share of its uses that open a line or clause; 0: the paper's text alone. Ours."
+        ),
     ] = 0.3,
     embedder: Annotated[
         str,
@@ -62,14 +64,16 @@ def mine(
     clusterer: Annotated[
         str, typer.Option(help="agglomerative, kmeans or hdbscan. The paper names none.")
     ] = "agglomerative",
-    cluster_size: Annotated[float, typer.Option(help="n-grams a cluster has on average. Ours.")] = 3,
-    keep: Annotated[float, typer.Option(help="Share of clusters kept, by document frequency. The paper's.")] = 0.2,
+    cluster_size: Annotated[float, typer.Option(min=1, help="n-grams a cluster has on average. Ours.")] = 3,
+    keep: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of clusters kept, by document frequency. The paper's.")
+    ] = 0.2,
     seed: Annotated[int, typer.Option(help="Of the clusterer.")] = 0,
     name: Annotated[str | None, typer.Option(help="The set's name. By default the file's.")] = None,
     work: Annotated[
         Path | None, typer.Option(help="Where finished steps are kept; by default OUTPUT.work. Delete it when done.")
     ] = None,
-    processes: Annotated[int | None, typer.Option(help="Processes that count. By default one a core.")] = None,
+    processes: Annotated[int | None, typer.Option(min=1, help="Processes that count. By default one a core.")] = None,
     ray: Annotated[bool, typer.Option("--ray", help="Count with Ray Data; every node must see --work.")] = False,
 ) -> None:
     """Mine strategic grams from successful solutions, as the paper's third version describes.
@@ -95,15 +99,6 @@ def mine(
             raise fail(f"--allow {word}: expected one of {', '.join(ALLOWABLE)}")
     if clusterer not in ("kmeans", "agglomerative", "hdbscan"):
         raise fail(f"--clusterer {clusterer}: expected kmeans, agglomerative or hdbscan")
-    for option, value, least, most in (
-        ("--min-df", min_df, 0, None),
-        ("--max-uses", max_uses, 1, None),
-        ("--openings", openings, 0, 1),
-        ("--cluster-size", cluster_size, 1, None),
-        ("--keep", keep, 0, 1),
-    ):
-        if value < least or (most is not None and value > most):
-            raise fail(f"{option} {value:g}: expected at least {least}" + (f" and at most {most}" if most else ""))
     words = Words(int(low), int(high or low), tuple(sorted(set(allow or []))))
     options = Options(words, min_df, max_uses, openings, embedder, clusterer, cluster_size, keep, seed)  # type: ignore[arg-type]
     # An embedder by name is one that is there already; a long job must not hang on a hub that cannot be reached.
