@@ -364,7 +364,7 @@ def test_the_shipped_set_comes_out_again(tmp_path: Path) -> None:
     ("more", "message"),
     [
         (("--n", "5-3"), "--n 5-3: expected two numbers of words"),
-        (("--keep", "2"), "'--keep': 2.0 is not in the range 0<=x<=1"),
+        (("--keep", "2"), "equal to 1"),
         (("--clusterer", "x"), "expected kmeans, agglomerative or hdbscan"),
         (("--allow", "x"), "expected one of numbers, variables, latex"),
         (("--embedder", "/no/such/model"), "cannot be loaded"),
