@@ -150,6 +150,7 @@ def review(
     corpus: CorpusOption = None,
     field: FieldOption = None,
     uses: Annotated[int, typer.Option(help="Uses of each phrase shown.")] = 3,
+    reviewer: Annotated[str, typer.Option(help="Who judges; the set's provenance says so.")] = "a person",
     sheet: Annotated[
         Path | None, typer.Option("--sheet", help="Write a TSV to fill in instead of serving the page.")
     ] = None,
@@ -185,7 +186,7 @@ def review(
                     judgements.record(name, value)
         else:
             serve(f"Review of {candidates.name}", QUESTION, phrases, choices, judgements, show_page, port)
-        made, left = reviewed_set(candidates, judgements.latest, output.stem)
+        made, left = reviewed_set(candidates, judgements.latest, output.stem, reviewer)
     except (GramSetError, CorpusError, AppendLogError, JudgingError, OSError) as error:
         raise fail(str(error)) from error
     print(f"{len(candidates) - left} of {len(candidates)} judged, {len(made)} accepted, {left} left")

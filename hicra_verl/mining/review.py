@@ -13,20 +13,26 @@ QUESTION = (
 )
 
 
-def reviewed_set(grams: GramSet, judged: dict[str, str], name: str) -> tuple[GramSet, int]:
+def reviewed_set(grams: GramSet, judged: dict[str, str], name: str, reviewer: str) -> tuple[GramSet, int]:
     """The grams accepted, with the function they were accepted as, and how many are not judged yet.
 
     Args:
         grams: the candidates.
         judged: by a gram's text, its function or ``reject``.
         name: the new set's.
+        reviewer: who judged.
     """
     listed = [(gram, judged.get(gram.text)) for gram in grams]
     kept = tuple(replace(gram, function=value) for gram, value in listed if value not in (None, REJECT))
     left = sum(value is None for _, value in listed)
     provenance = {
         "from": f"{grams.name} ({grams.sha256[:12]})",
-        "reviewed": {"candidates": len(grams), "judged": len(grams) - left, "accepted": len(kept)},
+        "reviewed": {"by": reviewer, "candidates": len(grams), "judged": len(grams) - left, "accepted": len(kept)},
         **dict(grams.provenance),
     }
-    return GramSet(name, kept, f"{grams.name}, as reviewed", tuple(provenance.items())), left
+    return GramSet(
+        name,
+        kept,
+        f"{len(kept)} of the {len(grams)} grams of {grams.name}, accepted and labelled by {reviewer}",
+        tuple(provenance.items()),
+    ), left
