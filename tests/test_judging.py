@@ -371,6 +371,10 @@ def test_more_than_there_is(tmp_path: Path) -> None:
     )
     assert done.exit_code == 2
     assert "of its 10 grams occur in the corpus, fewer than 50" in " ".join(done.output.split())
+    (tmp_path / "one.jsonl").write_text('{"response": "We can use the fact that it is so", "correct": 1}\n')
+    words = ["precision", "sample", str(tmp_path / "one.jsonl"), "--set", f"{candidates(tmp_path)}=1"]
+    done = CliRunner().invoke(app, [*words, "--random", "99", "-o", str(tmp_path / "s")])
+    assert (done.exit_code, "too small for 99 random n-grams" in done.output) == (2, True)
 
 
 def rate(folder: Path, name: str, yes: set[str]) -> Path:

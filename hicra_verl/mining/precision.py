@@ -25,6 +25,7 @@ from hicra_verl.mining.rating import NO, QUESTION, YES
 
 RANDOM_ARM = "random n-grams"
 CONTEXTS = 3
+MAX_DRAWS = 1_000  # places tried for each random n-gram wanted
 ITEMS_FILE, KEY_FILE = "items.json", "key.json"
 Z = 1.959963984540054  # 95%
 PAPER_PRECISION = {"strategic grams": 0.86, "random n-grams": 0.12}
@@ -59,7 +60,7 @@ def draw_sample(sets: Mapping[str, tuple[GramSet, int]], random_count: int, corp
         The items in random order, and the key: for each item the arms it was drawn for.
 
     Raises:
-        PrecisionError: if a set has too few grams that occur.
+        PrecisionError: if a set has too few grams that occur, or the corpus too few other n-grams.
     """
     rng = random.Random(seed)
     arms: dict[str, set[str]] = defaultdict(set)
@@ -76,7 +77,9 @@ def draw_sample(sets: Mapping[str, tuple[GramSet, int]], random_count: int, corp
     lengths = [len(text.split()) for text in sorted(arms)]
     texts = list(corpus.texts())
     drawn = 0
-    while drawn < random_count:
+    for _ in range(MAX_DRAWS * random_count):
+        if drawn == random_count:
+            break
         length = rng.choice(lengths)
         here = find_ngrams([texts[rng.randrange(len(texts))]], Words(length, length))
         if len(here.key):
@@ -84,6 +87,8 @@ def draw_sample(sets: Mapping[str, tuple[GramSet, int]], random_count: int, corp
             if phrase not in of_sets and phrase not in arms:
                 arms[phrase].add(RANDOM_ARM)
                 drawn += 1
+    if drawn < random_count:
+        raise PrecisionError(f"the corpus is too small for {random_count} random n-grams; lower --random")
     phrases = sorted(arms)
     rng.shuffle(phrases)
     as_set = GramSet("sample", tuple(Gram(phrase, "other", "") for phrase in phrases))
