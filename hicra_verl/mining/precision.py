@@ -44,7 +44,9 @@ class Item:
     contexts: list[Context]
 
 
-def draw_sample(sets: Mapping[str, tuple[GramSet, int]], random_count: int, corpus: Corpus, seed: int) -> Any:
+def draw_sample(
+    sets: Mapping[str, tuple[GramSet, int]], random_count: int, corpus: Corpus, seed: int
+) -> tuple[list[Item], dict[str, list[str]]]:
     """A blind sample: phrases of each set and random n-grams of the same lengths, mixed.
 
     Only grams that occur in the corpus are drawn: a phrase is judged as it is used. A random n-gram is one at a random
