@@ -22,10 +22,10 @@ def read_log(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """
     if not path.exists():
         return
-    with path.open("r+b") as stream:
-        data = stream.read()
-        complete = data[: data.rfind(b"\n") + 1]
-        if len(complete) < len(data):
+    data = path.read_bytes()
+    complete = data[: data.rfind(b"\n") + 1]
+    if len(complete) < len(data):
+        with path.open("r+b") as stream:
             stream.truncate(len(complete))
     for number, line in enumerate(complete.splitlines(), 1):
         try:

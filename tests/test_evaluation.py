@@ -23,7 +23,7 @@ from conftest import ROOT
 from fake_server import FakeServer
 from typer.testing import CliRunner
 
-from hicra_verl.append_log import AppendLogError
+from hicra_verl.append_log import AppendLogError, read_log
 from hicra_verl.cli import app
 from hicra_verl.data.prepare import verl_row
 from hicra_verl.data.sources import Problem
@@ -245,6 +245,18 @@ def test_wrong_words(more: list[str], message: str, tmp_path: Path) -> None:
     done, _ = run_eval(tmp_path, lambda n: None, *more)
     assert done.exit_code == 2
     assert message in done.output.replace("\n", " ")
+
+
+def test_a_log_is_read_without_being_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results may lie where only reading is allowed."""
+    (tmp_path / "s.jsonl").write_text('{"a": 1}\n')
+    changed = (tmp_path / "s.jsonl").stat().st_mtime_ns
+    modes = []
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", lambda path, *a, **k: modes.append((a, k)) or opened(path, *a, **k))
+    assert list(read_log(tmp_path / "s.jsonl")) == [(1, {"a": 1})]
+    assert not any("+" in str(mode) for mode in modes)
+    assert (tmp_path / "s.jsonl").stat().st_mtime_ns == changed
 
 
 def test_a_spoilt_samples_file_names_its_line(tmp_path: Path) -> None:

@@ -65,6 +65,14 @@ def test_statistics_by_hand() -> None:
     assert contained(FIRST) == [(0, 1)]
 
 
+def test_shares_are_of_the_characters_as_written() -> None:
+    """A curly quote takes three bytes where the rules of matching make it one; white space takes none."""
+    grams = GramSet("quote", (Gram("let's", "other", ""),))
+    assert statistics(grams, ["let’s\u00a0 let's"]).shares[1] == 1.0
+    assert agreement(grams, grams, ["let’s"]).both == 1.0
+    assert agreement(grams, grams, ["let’s ab"]).both == 7 / 9
+
+
 def test_pairs_against_all_pairs() -> None:
     paper = load_grams("paper")
     texts = ["Let's see. Wait, but we can try. So now", "we can try, but now", "so so so", "now but so"]

@@ -216,6 +216,7 @@ def test_the_page_saves_each_judgement_and_only_this_page_can(tmp_path: Path) ->
     assert post(f"{url}judge", {"name": "2", "value": "maybe"}) == 400
     assert post(f"{url}judge", {"name": "9", "value": "yes"}) == 400
     assert post(f"{url}judge", [1]) == 400
+    assert post(f"{url}judge", {"name": ["2"], "value": ["yes"]}) == 400
     root = url.split("/", 3)
     assert post(f"http://{root[2]}/judge", {"name": "1", "value": "yes"}) == 404
     assert post(f"{url}judge", {"name": "1", "value": "yes"}, Host="evil.example") == 404
@@ -289,6 +290,8 @@ def test_review_by_sheet(tmp_path: Path) -> None:
     (tmp_path / "s.tsv").write_text("\n".join([lines[0], filled[0].replace("branching", "planning")]) + "\n")
     done = CliRunner().invoke(app, [*words, "--from-sheet", str(tmp_path / "s.tsv")])
     assert "line 2, field 'judgement': expected one of deduction" in " ".join(done.output.split())
+    done = CliRunner().invoke(app, [*words, "--sheet", str(tmp_path / "s.tsv")])
+    assert (done.exit_code, "is there already" in done.output) == (2, True)  # what was filled in is not overwritten
 
 
 @pytest.mark.parametrize("how", ["review", "rate"])
@@ -419,11 +422,29 @@ def test_a_model_rates(tmp_path: Path) -> None:
     finally:
         server.close()
     assert len(server.asked) == 11
+    other = CliRunner().invoke(app, [*words[:-1], "another"])
+    assert (other.exit_code, "answers of m, not of another" in " ".join(other.output.split())) == (2, True)
     assert "[[" in server.asked[0]["messages"][0]["content"]
     from hicra_verl.mining.precision import load_items
 
     ratings = load_ratings(tmp_path / "sample" / "m.tsv", load_items(tmp_path / "sample"))
     assert len(ratings) == 11
+
+
+def test_a_filled_in_rating_is_kept(tmp_path: Path) -> None:
+    write(tmp_path / "c.jsonl", solutions(200))
+    sample_of(tmp_path)
+    words = ["precision", "rate", str(tmp_path / "sample"), "--rater", "ann", "--sheet"]
+    assert "0 of 11 rated" in " ".join(CliRunner().invoke(app, words).output.split())
+    table = tmp_path / "sample" / "ann.tsv"
+    lines = table.read_text().splitlines()
+    cells = lines[1].split("\t")
+    table.write_text("\n".join([lines[0], "\t".join([*cells[:2], "yes", *cells[3:]]), *lines[2:]]) + "\n")
+    assert "1 of 11 rated" in " ".join(CliRunner().invoke(app, words).output.split())
+    assert table.read_text().splitlines()[1].split("\t")[2] == "yes"
+    table.write_text(table.read_text().replace("\tyes\t", "\tno\t"))
+    done = CliRunner().invoke(app, words)
+    assert (done.exit_code, "remove one of the two files" in " ".join(done.output.split())) == (2, True)
 
 
 def test_wilson_by_hand() -> None:

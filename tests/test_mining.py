@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,6 @@ from hicra_verl.grams.gramset import Gram, GramSet
 from hicra_verl.grams.text import fold
 from hicra_verl.grams.text_matcher import TextMatcher
 from hicra_verl.mining import corpus as corpora
-from hicra_verl.mining import counting
 from hicra_verl.mining.clustering import ClusteringError, cluster
 from hicra_verl.mining.corpus import CorpusError, open_corpus
 from hicra_verl.mining.mine import Options, mine
@@ -301,10 +299,16 @@ def test_ray_data_gives_the_identical_file(tmp_path: Path, monkeypatch: pytest.M
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
         assert CliRunner().invoke(app, words_for(tmp_path, "ray.json", "--ray")).exit_code == 0
+        whole = (tmp_path / "c.jsonl").read_text()
+        write(tmp_path / "c.jsonl", [*solutions(20), {"correct": True}])
+        bad = CliRunner().invoke(app, words_for(tmp_path, "bad.json", "--ray"))
+        (tmp_path / "c.jsonl").write_text(whole)
     finally:
         ray.shutdown()
     assert CliRunner().invoke(app, words_for(tmp_path, "local.json")).exit_code == 0
     assert (tmp_path / "ray.json").read_bytes() == (tmp_path / "local.json").read_bytes()
+    assert bad.exit_code == 2
+    assert "no text in the field 'response'" in bad.output
     assert len(list((tmp_path / "ray.json.work").glob("documents-*/*.npz"))) > 3
 
 
@@ -377,13 +381,3 @@ def test_wrong_words(more: tuple[str, ...], message: str, tmp_path: Path) -> Non
     assert done.exit_code == 2
     assert message in " ".join(done.output.replace("│", "").split())
     assert not (tmp_path / "x.json").exists()
-
-
-def test_the_table_stays_small(tmp_path: Path) -> None:
-    """What a part keeps is the table of its n-grams, not its text: keys, frequencies, and two counts."""
-    texts = [row["response"] for row in solutions(300)]
-    found = counting.count_documents(texts, Words(3, 5))
-    assert set(found) == {"key", "df", "solutions", "bytes"}
-    counting.save_arrays(tmp_path / "x.npz", found)
-    again = partial(counting.load_arrays, tmp_path / "x.npz")()
-    assert all(np.array_equal(found[name], again[name]) for name in found)

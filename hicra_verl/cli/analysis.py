@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from hicra_verl.cli.app import GramsOption, app, fail, load_tokenizer
+from hicra_verl.cli.app import GramsOption, app, asking, fail, load_tokenizer
 
 RunsArgument = Annotated[
     list[str],
@@ -119,8 +119,6 @@ def errors(
     import json
     from itertools import combinations
 
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from hicra_verl.analysis import errors as causes
     from hicra_verl.analysis.figures import draw_errors
     from hicra_verl.analysis.runs import RunError
@@ -138,27 +136,8 @@ def errors(
         raise fail(str(error)) from error
     raters = [(name, run) for name in judge for run in range(repeats)]
     letters: dict[str, list[str]] = {}
-    tokens = [0, 0]
-    columns = (
-        TextColumn("judging"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[cost]}"),
-        TimeRemainingColumn(),
-    )
     try:
-        with Progress(*columns, console=Console(stderr=True)) as progress:
-            task = progress.add_task("judging", total=len(failures) * len(raters), cost="")
-
-            def note(verdict: causes.Verdict | None) -> None:
-                if verdict is not None:
-                    tokens[0] += verdict.prompt_tokens
-                    tokens[1] += verdict.completion_tokens
-                cost = (tokens[0] * price[0] + tokens[1] * price[1]) / 1e6
-                progress.update(
-                    task, advance=1, cost=f"{sum(tokens):,} tokens" + (f", cost {cost:.2f}" if cost else "")
-                )
-
+        with asking("judging", len(failures) * len(raters), price) as note:
             for name, run in raters:
                 endpoint = Endpoint(base_url, name, concurrency, timeout_s)
                 verdicts = causes.judge(failures, endpoint, run, output / "answers.jsonl", note)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from hicra_verl.version import __version__
 
@@ -41,6 +44,41 @@ def load_tokenizer(name: str) -> tuple[Any, list[bytes | None]]:
     except (OSError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise fail(f"--tokenizer {name}: cannot be loaded ({first}); give a folder with tokenizer.json") from error
+
+
+@contextmanager
+def asking(what: str, total: int, price: tuple[float, float]) -> Iterator[Callable[..., None]]:
+    """A progress bar with tokens and cost, for questions to a model.
+
+    Args:
+        what: what is done.
+        total: how many steps it takes.
+        price: per million tokens asked and answered.
+
+    Yields:
+        A function of an answer with ``prompt_tokens`` and ``completion_tokens``, or None for one that cost nothing, and
+        of the steps done by now (left out: one more).
+    """
+    tokens = [0, 0]
+    columns = (
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[cost]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(what, total=total, cost="")
+
+        def note(answer: Any, done: int | None = None) -> None:
+            if answer is not None:
+                tokens[0] += answer.prompt_tokens
+                tokens[1] += answer.completion_tokens
+            cost = (tokens[0] * price[0] + tokens[1] * price[1]) / 1e6
+            shown = f"{sum(tokens):,} tokens" + (f", cost {cost:.2f}" if cost else "")
+            progress.update(task, advance=1 if done is None else None, completed=done, cost=shown)
+
+        yield note
 
 
 def _show_version(value: bool) -> None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from hicra_verl.cli.app import app, fail
+from hicra_verl.cli.app import app, asking, fail
 from hicra_verl.cli.mining import FieldOption
 
 if TYPE_CHECKING:
-    from hicra_verl.endpoint import Answer
     from hicra_verl.grams import GramSet
     from hicra_verl.mining.judging import Phrase
 
@@ -51,34 +48,6 @@ def show_page(url: str) -> None:
     print(f"Open {url}\nEvery judgement is saved at once; end with the page's button or Ctrl-C, go on at any time.")
 
 
-def asking(
-    what: str, total: int, price: tuple[float, float], ask: Callable[[Callable[[int, Answer | None], None]], None]
-) -> None:
-    """Run ``ask`` under a progress bar with tokens and cost; it is given the function to call with each answer."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    tokens = [0, 0]
-    columns = (
-        TextColumn(what),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[cost]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(what, total=total, cost="")
-
-        def note(done: int, answer: Answer | None) -> None:
-            if answer is not None:
-                tokens[0] += answer.prompt_tokens
-                tokens[1] += answer.completion_tokens
-            cost = (tokens[0] * price[0] + tokens[1] * price[1]) / 1e6
-            shown = f"{sum(tokens):,} tokens" + (f", cost {cost:.2f}" if cost else "")
-            progress.update(task, completed=done, cost=shown)
-
-        ask(note)
-
-
 @app.command()
 def annotate(
     grams: SetArgument,
@@ -104,24 +73,19 @@ def annotate(
     from hicra_verl.endpoint import Endpoint, EndpointError
     from hicra_verl.grams import GramSetError, load_grams
     from hicra_verl.grams.gramset import save_grams
-    from hicra_verl.mining.annotate import Judgement, annotated_set
     from hicra_verl.mining.annotate import annotate as judge
+    from hicra_verl.mining.annotate import annotated_set
     from hicra_verl.mining.corpus import CorpusError
 
     if batch < 1 or uses < 0:
         raise fail("--batch must be at least 1 and --uses at least 0")
-    judged: dict[str, Judgement] = {}
     try:
         candidates = load_grams(grams)
         phrases = load_phrases(candidates, corpus, field, uses)
         endpoint = Endpoint(base_url, model, concurrency, timeout_s, per_minute=per_minute)
         cache = Path(f"{output}.answers.jsonl")
-        asking(
-            "judging",
-            len(phrases),
-            price,
-            lambda note: judged.update(judge(phrases, endpoint, batch, cache, structured, note)),
-        )
+        with asking("judging", len(phrases), price) as note:
+            judged = judge(phrases, endpoint, batch, cache, structured, lambda done, answer: note(answer, done))
     except (GramSetError, CorpusError, EndpointError, AppendLogError) as error:
         raise fail(str(error)) from error
     made = annotated_set(candidates, judged, model, output.stem)
@@ -177,6 +141,8 @@ def review(
         phrases = load_phrases(candidates, corpus, field, uses)
         judgements = Judgements(Path(f"{output}.judgements.jsonl"), values)
         if sheet is not None:
+            if sheet.exists():
+                raise fail(f"{sheet} is there already; --from-sheet takes what is filled in, or give another name")
             write_sheet(sheet, phrases, judgements.latest, "judgement")
             print(f"{sheet}: fill in the column judgement with one of {', '.join(values)}; then --from-sheet {sheet}")
             return

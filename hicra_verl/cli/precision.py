@@ -9,14 +9,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from hicra_verl.cli.app import app, fail
+from hicra_verl.cli.app import app, asking, fail
 from hicra_verl.cli.judging import (
     ConcurrencyOption,
     PerMinuteOption,
     PortOption,
     PriceOption,
     TimeoutOption,
-    asking,
     show_page,
 )
 from hicra_verl.cli.mining import FieldOption, SuccessOption
@@ -94,7 +93,7 @@ def rate(
     """
     from hicra_verl.append_log import AppendLogError
     from hicra_verl.endpoint import Endpoint, EndpointError
-    from hicra_verl.mining.judging import Choice, Judgements, JudgingError, Phrase, serve, write_sheet
+    from hicra_verl.mining.judging import Choice, Judgements, JudgingError, Phrase, read_sheet, serve, write_sheet
     from hicra_verl.mining.precision import PrecisionError, load_items
     from hicra_verl.mining.rating import NO, QUESTION, YES, rate_by_model
 
@@ -104,10 +103,21 @@ def rate(
         items = load_items(folder)
         phrases = [Phrase(str(item.number), item.phrase, "", item.contexts) for item in items]
         ratings = Judgements(folder / f"{rater}.jsonl", (YES, NO))
+        table = folder / f"{rater}.tsv"
+        if table.exists():  # what was filled in by hand is kept
+            for name, value in read_sheet(table, phrases, (YES, NO), "rating").items():
+                if ratings.latest.get(name, value) != value:
+                    raise JudgingError(
+                        f"{table}: item {name} is {value} there, but {ratings.latest[name]} in {ratings.path}; remove "
+                        "one of the two files"
+                    )
+                if name not in ratings.latest:
+                    ratings.record(name, value)
         if base_url is not None and model is not None:
             endpoint = Endpoint(base_url, model, concurrency, timeout_s, per_minute=per_minute)
             cache = folder / f"{rater}.answers.jsonl"
-            asking("rating", len(items), price, lambda note: rate_by_model(phrases, endpoint, ratings, cache, note))
+            with asking("rating", len(items), price) as note:
+                rate_by_model(phrases, endpoint, ratings, cache, lambda done, answer: note(answer, done))
         elif not sheet:
             serve(
                 "Blind rating",
@@ -118,10 +128,10 @@ def rate(
                 show_page,
                 port,
             )
-        write_sheet(folder / f"{rater}.tsv", phrases, ratings.latest, "rating")
+        write_sheet(table, phrases, ratings.latest, "rating")
     except (PrecisionError, JudgingError, AppendLogError, EndpointError, OSError) as error:
         raise fail(str(error)) from error
-    print(f"{folder / rater}.tsv: {len(ratings.latest)} of {len(items)} rated")
+    print(f"{table}: {len(ratings.latest)} of {len(items)} rated")
 
 
 @precision_app.command()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import combinations, islice
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,8 @@ import numpy as np
 from hicra_verl.grams.gramset import FUNCTIONS, GramSet
 from hicra_verl.grams.matcher import Bools, Ints
 from hicra_verl.grams.operations import with_grams, words_in
-from hicra_verl.grams.text import normalise
-from hicra_verl.grams.text_matcher import TextMatcher, TokenisedCorpus
+from hicra_verl.grams.text_matcher import TextMatcher, TokenisedCorpus, batches, visible_bytes
 
-SOLUTIONS_AT_ONCE = 2_000
 MAX_PAIRED = 60  # of a solution's grams, how many count in pairs; bounds the table
 
 
@@ -33,7 +31,7 @@ class Statistics:
         by_function: function to the number of texts that hold one of its grams.
         without: texts that hold no gram.
         shares: least number of words (1, 2, 3) to the share of the text that grams of that many words or more flag.
-        unit: what that share is of: tokens, or characters where no tokenizer was given.
+        unit: what that share is of: tokens, or characters (UTF-8 bytes, white space aside) without a tokenizer.
         pairs: pairs of grams (first below second) to the number of texts that count both.
     """
 
@@ -74,7 +72,7 @@ def statistics(grams: GramSet, texts: Iterable[str], tokenizer: Any = None, tabl
     subsets = {least: _at_least(grams, least) for least in (1, 2, 3)}
     matchers = {least: TextMatcher(subset) for least, subset in subsets.items() if subset is not None}
     flagged, whole = Counter[int](), 0
-    for batch in batches(texts, SOLUTIONS_AT_ONCE):
+    for batch in batches(texts):
         found.solutions += len(batch)
         held: list[tuple[Ints, Ints, Bools]] = []
         for part in matcher.match(batch):
@@ -95,7 +93,7 @@ def statistics(grams: GramSet, texts: Iterable[str], tokenizer: Any = None, tabl
             found.pairs.update(combinations(grams_of_text[:MAX_PAIRED].tolist(), 2))
         if tokenizer is None:
             found.unit = "characters"
-            whole += sum(len(normalise(text).replace(" ", "").encode()) for text in batch)
+            whole += visible_bytes(batch)
             for least, subset_matcher in matchers.items():
                 flagged[least] += sum(int(part.matches.planning_mask.sum()) for part in subset_matcher.match(batch))
         else:
@@ -105,7 +103,7 @@ def statistics(grams: GramSet, texts: Iterable[str], tokenizer: Any = None, tabl
             whole += corpus.tokens
             for least, subset in subsets.items():
                 if subset is not None:
-                    flagged[least] += round(corpus.flagged_share(subset) * corpus.tokens)
+                    flagged[least] += corpus.flagged_tokens(subset)
     found.shares = {least: flagged[least] / max(1, whole) for least in subsets}
     return found
 
@@ -113,13 +111,6 @@ def statistics(grams: GramSet, texts: Iterable[str], tokenizer: Any = None, tabl
 def _at_least(grams: GramSet, words: int) -> GramSet | None:
     kept = [gram for gram in grams if words_in(gram) >= words]
     return with_grams(grams, kept, grams.name, f"{words} words or more") if kept else None
-
-
-def batches(items: Iterable[str], size: int) -> Iterator[list[str]]:
-    """The items, some at a time."""
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch
 
 
 def contained(grams: GramSet) -> list[tuple[int, int]]:
@@ -134,7 +125,7 @@ def contained(grams: GramSet) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How two sets agree on a corpus; shares are of its characters.
+    """How two sets agree on a corpus; shares are of its characters (UTF-8 bytes, white space aside).
 
     Attributes:
         first: share that the first set flags.
@@ -163,8 +154,8 @@ def agreement(first: GramSet, second: GramSet, texts: Iterable[str]) -> Agreemen
     flagged = np.zeros(3, dtype=np.int64)
     whole = 0
     only = [np.zeros(len(grams), dtype=np.int64) for grams in (first, second)]
-    for batch in batches(texts, SOLUTIONS_AT_ONCE):
-        whole += sum(len(normalise(text).replace(" ", "").encode()) for text in batch)
+    for batch in batches(texts):
+        whole += visible_bytes(batch)
         for parts in zip(*(matcher.match(batch) for matcher in matchers), strict=True):
             left, right = (part.matches.planning_mask[0] for part in parts)
             flagged += [int(left.sum()), int(right.sum()), int((left & right).sum())]

@@ -5,7 +5,8 @@ What is counted is what any tokenizer whose tokens spell the same bytes would co
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from hicra_verl.grams.gramset import GramSet
 from hicra_verl.grams.matcher import GramMatcher, Ints, Matches
 
 BATCH_BYTES = 1 << 20  # texts matched at once
+TEXTS_AT_ONCE = 2_000  # of a corpus held in memory
 _BETWEEN = 256  # stands between two texts; no gram matches across it
 _BYTES: list[bytes | None] = [*(bytes([value]) for value in range(256)), None]
 
@@ -71,6 +73,18 @@ def text_bytes(text: str) -> bytes:
     return text.encode("utf-8", errors="replace").replace("\ufffd".encode(), b"\xff")
 
 
+def visible_bytes(texts: Iterable[str]) -> int:
+    """Bytes of texts without their white space: what a share of flagged characters is of."""
+    return sum(len(text_bytes("".join(text.split()))) for text in texts)
+
+
+def batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    """A corpus's texts, some at a time."""
+    iterator = iter(texts)
+    while batch := list(islice(iterator, TEXTS_AT_ONCE)):
+        yield batch
+
+
 def _parts(texts: Sequence[str]) -> Iterator[range]:
     begin = held = 0
     for number, text in enumerate(texts):
@@ -104,11 +118,15 @@ class TokenisedCorpus:
                 self._texts.append(np.frombuffer(b"".join(pieces), dtype=np.uint8).astype(np.int64)[None, :])
                 self._starts.append((np.cumsum(lengths) - lengths)[lengths > 0])
 
-    def flagged_share(self, grams: GramSet) -> float:
-        """Share of the tokens that a set flags."""
+    def flagged_tokens(self, grams: GramSet) -> int:
+        """How many of the tokens a set flags."""
         matcher = GramMatcher(grams, _BYTES)
         flagged = 0
         for text, starts in zip(self._texts, self._starts, strict=True):
             mask = matcher.match(text).planning_mask[0]
             flagged += int((np.add.reduceat(mask.astype(np.int64), starts) > 0).sum())
-        return flagged / max(1, self.tokens)
+        return flagged
+
+    def flagged_share(self, grams: GramSet) -> float:
+        """Share of the tokens that a set flags."""
+        return self.flagged_tokens(grams) / max(1, self.tokens)

@@ -37,7 +37,7 @@ def embed(
     Args:
         texts: the n-grams.
         embedder: a folder or name for sentence-transformers; or ``lexical``, which needs no model: character n-grams,
-            reduced to ``LEXICAL_DIMENSIONS`` dimensions.
+            reduced to at most ``LEXICAL_DIMENSIONS`` dimensions.
         work: where finished shards are kept; they are not embedded again.
         seed: of the reduction.
         progress: called with the n-grams done and all n-grams.
@@ -46,9 +46,12 @@ def embed(
         ClusteringError: if the model cannot be loaded.
     """
     if embedder == LEXICAL:
-        return _lexical(texts, seed), {"embedder": LEXICAL, "dimensions": LEXICAL_DIMENSIONS}
+        vectors = _lexical(texts, seed)
+        return vectors, {"embedder": LEXICAL, "dimensions": int(vectors.shape[1])}
     model: Any = None
-    identity = {"embedder": Path(embedder).name, "weights": _weights(embedder)}
+    # A folder's place on this machine says nothing; its name and weights do.
+    name = Path(embedder).name if Path(embedder).exists() else embedder
+    identity = {"embedder": name, "weights": _weights(embedder)}
     folder = step_folder(work, "embeddings", list(texts), identity)
     shards = []
     for number, begin in enumerate(range(0, len(texts), SHARD)):

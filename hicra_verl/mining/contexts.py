@@ -7,11 +7,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from hicra_verl.grams.gramset import GramSet
-from hicra_verl.grams.statistics import batches
-from hicra_verl.grams.text_matcher import TextMatcher, text_bytes
+from hicra_verl.grams.text_matcher import TextMatcher, batches, text_bytes
 
 WIDTH = 110  # bytes shown before and after
-SOLUTIONS_AT_ONCE = 2_000
 
 
 class Context(NamedTuple):
@@ -38,7 +36,7 @@ def find_contexts(grams: GramSet, texts: Iterable[str], each: int, seed: int = 0
     matcher = TextMatcher(grams)
     contexts: list[list[Context]] = [[] for _ in grams]
     seen = [0] * len(grams)
-    for batch in batches(texts, SOLUTIONS_AT_ONCE):
+    for batch in batches(texts):
         for found in matcher.match(batch):
             places = zip(
                 found.matches.gram.tolist(),

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from hicra_verl.mining.corpus import Corpus, Part
+from hicra_verl.mining.corpus import Corpus, CorpusError, Part
 from hicra_verl.mining.ngrams import Ints, Keys, Ngrams, Words, find_ngrams
 from hicra_verl.version import __version__
 
@@ -91,8 +91,12 @@ def _here(corpus: Corpus, count: CountPart, missing: list[tuple[Part, Path]], pr
         return
     with ProcessPoolExecutor(processes) as pool:
         running = [pool.submit(_do, corpus, part, count, path) for part, path in missing]
-        for future in as_completed(running):
-            yield future.result()
+        try:
+            for future in as_completed(running):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # a broken part is told at once, not after all others
+            raise
 
 
 def _in_ray(corpus: Corpus, count: CountPart, missing: list[tuple[Part, Path]]) -> Iterable[None]:
@@ -100,11 +104,16 @@ def _in_ray(corpus: Corpus, count: CountPart, missing: list[tuple[Part, Path]]) 
 
     def work(row: dict[str, Any]) -> dict[str, Any]:
         part, path = missing[row["item"]]
-        _do(corpus, part, count, path)
-        return row
+        try:
+            _do(corpus, part, count, path)
+        except CorpusError as error:  # Ray would retell it as an error of its own
+            return {"error": str(error)}
+        return {"error": ""}
 
     dataset = ray.data.from_items(list(range(len(missing))), override_num_blocks=max(1, len(missing))).map(work)
-    for _ in dataset.iter_rows():
+    for row in dataset.iter_rows():
+        if row["error"]:
+            raise CorpusError(row["error"])
         yield
 
 
@@ -112,41 +121,39 @@ def _in_ray(corpus: Corpus, count: CountPart, missing: list[tuple[Part, Path]]) 
 
 
 def count_documents(texts: list[str], words: Words) -> Arrays:
-    """``key`` (ascending), ``df`` (how many of the texts hold each n-gram), and ``solutions``."""
+    """``key`` (ascending), ``df`` (how many of the texts hold each n-gram), ``solutions``, and ``bytes`` looked at."""
     found = find_ngrams(texts, words)
-    key, _, df = _documents(found.key, found.text)
+    key, df = _documents(found.key, found.text)
     return {"key": key, "df": df, "solutions": np.array(len(texts)), "bytes": np.array(len(found.data))}
 
 
-def _documents(key: Any, text: Ints) -> tuple[Any, Ints, Ints]:
-    """The distinct keys, how often each occurs, and in how many texts."""
+def _documents(key: Keys, text: Ints) -> tuple[Keys, Ints]:
+    """The distinct keys, and in how many texts each occurs."""
     order = np.argsort(key, kind="stable")  # of one key, the texts stay in ascending order for each n
     key, text = key[order], text[order]
     new_key = np.append(True, key[1:] != key[:-1])[: len(key)]
     new_text = new_key | np.append(True, text[1:] != text[:-1])[: len(key)]
     starts = np.flatnonzero(new_key)
-    uses = np.diff(np.append(starts, len(key)))
-    return key[starts], uses, np.add.reduceat(new_text.astype(np.int64), starts) if len(starts) else uses
+    return key[starts], np.add.reduceat(new_text.astype(np.int64), starts) if len(starts) else starts
 
 
-def merge_documents(paths: Iterable[Path], progress: Callable[[], None] = lambda: None) -> tuple[Keys, Ints, int]:
-    """The whole corpus's keys (ascending), document frequencies, and number of solutions.
+def merge_documents(paths: Iterable[Path]) -> tuple[Keys, Ints, int, int]:
+    """The whole corpus's keys (ascending), document frequencies, number of solutions, and bytes looked at.
 
     Parts are merged in pairs of like size, so the work grows with the table and the logarithm of the parts' number.
     """
     stack: list[tuple[int, Keys, Ints]] = []
-    solutions = 0
+    solutions = size = 0
     for path in paths:
         arrays = load_arrays(path)
-        solutions += int(arrays["solutions"])
+        solutions, size = solutions + int(arrays["solutions"]), size + int(arrays["bytes"])
         stack.append((1, arrays["key"], arrays["df"]))
         while len(stack) > 1 and stack[-1][0] == stack[-2][0]:
             _merge_last_two(stack)
-        progress()
     while len(stack) > 1:
         _merge_last_two(stack)
     _, key, df = stack[0]
-    return key, df, solutions
+    return key, df, solutions, size
 
 
 def _merge_last_two(stack: list[tuple[int, Keys, Ints]]) -> None:

@@ -166,8 +166,11 @@ def serve(
             except (ValueError, TypeError, KeyError):
                 self._answer(400, "expected a name and a value")
                 return
-            if name not in names or value not in {*values, None}:
-                self._answer(400, "no such phrase or judgement")
+            if not (isinstance(name, str) and isinstance(value, str | None)) or name not in names:
+                self._answer(400, "no such phrase")
+                return
+            if value not in {*values, None}:
+                self._answer(400, "no such judgement")
                 return
             judgements.record(name, value)
             self._answer(200, "saved")
@@ -190,14 +193,19 @@ def serve(
 
 
 def write_sheet(path: Path, phrases: Sequence[Phrase], judged: dict[str, str], column: str) -> None:
-    """A TSV with a row a phrase: its name, its text, the column to fill in, a remark, and its uses."""
-    with path.open("w", newline="", encoding="utf-8") as stream:
+    """A TSV with a row a phrase: its name, its text, the column to fill in, a remark, and its uses.
+
+    Replaces the file in one move; take over what it holds (``read_sheet``) before.
+    """
+    temporary = path.with_name(f"{path.name}.tmp")
+    with temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE, quotechar=None)
         writer.writerow(["number", "phrase", column, "remark", "uses"])
         for phrase in phrases:
             uses = " ¶ ".join(f"{before}[{text}]{after}" for before, text, after in phrase.contexts)
             cells = [phrase.name, phrase.text, judged.get(phrase.name, ""), phrase.remark, uses]
             writer.writerow([" ".join(cell.split()) for cell in cells])
+    temporary.replace(path)
 
 
 def read_sheet(path: Path, phrases: Sequence[Phrase], allowed: Sequence[str], column: str) -> dict[str, str]:

@@ -68,8 +68,9 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Mined:
-    """What mining found: counts for the report, and the clusters, the most frequent first."""
+    """What mining found: the corpus's files, counts for the report, and the clusters, the most frequent first."""
 
+    files: list[dict[str, Any]]
     solutions: int
     megabytes: float
     ngrams: int
@@ -115,8 +116,7 @@ def mine(
         return counting.over_parts(corpus, count, folder, processes or os.cpu_count() or 1, ray, note)
 
     paths = over_parts("documents", partial(counting.count_documents, words=words))
-    key, df, solutions = counting.merge_documents(paths)
-    megabytes = sum(int(counting.load_arrays(path)["bytes"]) for path in paths) / 1e6
+    key, df, solutions, size = counting.merge_documents(paths)
     if solutions == 0:
         raise CorpusError(f"no solution succeeded, by the field {corpus.success!r}; --success names another, or `none`")
     least = max(2, round(options.min_df * solutions)) if options.min_df < 1 else round(options.min_df)
@@ -133,8 +133,8 @@ def mine(
     order = [place for place in sorted(range(len(key)), key=texts.__getitem__) if good[place]]
     if len(order) < 2:
         raise CorpusError(
-            f"of {len(key):,} frequent n-grams, none is used at most {options.max_uses} times a solution and opens a "
-            f"clause in {options.openings:.0%} of its uses; raise --max-uses or lower --openings"
+            f"of {len(key):,} frequent n-grams, fewer than two are used at most {options.max_uses} times a solution "
+            f"and open a clause in {options.openings:.0%} of their uses; raise --max-uses or lower --openings"
         )
     listed = [texts[place] for place in order]
     vectors, embedding = embed(listed, options.embedder, work, options.seed, partial(progress, "embedding"))
@@ -147,7 +147,7 @@ def mine(
     count = partial(counting.count_clusters, words=words, keys=keys[ascending], cluster=labels[ascending])
     cluster_df = counting.merge_clusters(over_parts("clusters", count, listed, labels.tolist()))
     clusters = _ranked(listed, df[order], labels, cluster_df, options.keep)
-    return Mined(solutions, megabytes, ngrams, len(key), len(order), clusters, embedding)
+    return Mined(files, solutions, size / 1e6, ngrams, len(key), len(order), clusters, embedding)
 
 
 def _ranked(texts: list[str], df: Ints, labels: Ints, cluster_df: Ints, keep: float) -> tuple[Cluster, ...]:
@@ -178,7 +178,7 @@ def as_gram_set(mined: Mined, corpus: Corpus, options: Options, name: str, versi
         "made_by": f"hicra mine, hicra_verl {version}",
         "method": "arXiv 2509.03646v3: n-grams, sentence embeddings, clusters, Cluster Document Frequency",
         "options": settings,
-        "corpus": corpus.fingerprint(),
+        "corpus": mined.files,
         "found": {
             "solutions": mined.solutions,
             "ngrams": mined.ngrams,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hicra_verl.append_log import read_log
 from hicra_verl.endpoint import Answer, Endpoint, Question
-from hicra_verl.mining.judging import Judgements, Phrase
+from hicra_verl.mining.judging import Judgements, JudgingError, Phrase
 
 QUESTION = (
     "Does this phrase, as it is used here, steer the reasoning: does it guide the process or propose a plan (deduce "
@@ -43,8 +43,15 @@ def rate_by_model(
 
     Raises:
         EndpointError: if the server does not answer; everything it has said is in the cache.
+        JudgingError: if the cache holds another model's answers.
     """
-    answered = {row["name"]: row["text"] for _, row in read_log(cache)}
+    answered = {}
+    for number, row in read_log(cache):
+        if row.get("model") != endpoint.model:
+            raise JudgingError(
+                f"{cache}, line {number}: answers of {row.get('model')}, not of {endpoint.model}; give another --rater"
+            )
+        answered[row["name"]] = row["text"]
     for name, text in answered.items():
         _take(name, text, ratings)
     missing = [phrase for phrase in phrases if phrase.name not in ratings.latest and phrase.name not in answered]
@@ -54,7 +61,9 @@ def rate_by_model(
     with cache.open("a", encoding="utf-8") as stream:
         for place, answer in endpoint.ask_all(questions):
             name = missing[place].name
-            stream.write(json.dumps({"name": name, "text": answer.text}, ensure_ascii=False) + "\n")
+            stream.write(
+                json.dumps({"model": endpoint.model, "name": name, "text": answer.text}, ensure_ascii=False) + "\n"
+            )
             stream.flush()
             _take(name, answer.text, ratings)
             progress(len(ratings.latest), answer)
