@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import random
 import re
@@ -16,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from conftest import DATA, ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_up_solutions import solutions, write
 from typer.testing import CliRunner
 
 from hicra_verl.cli import app
@@ -34,14 +32,6 @@ from hicra_verl.mining.clustering import ClusteringError, cluster
 from hicra_verl.mining.corpus import CorpusError, open_corpus
 from hicra_verl.mining.mine import Options, mine
 from hicra_verl.mining.ngrams import Words, find_ngrams
-
-PHRASES = (
-    "let's try a different approach",
-    "we can use the fact that",
-    "so the answer must be",
-    "wait, that is not right",
-    "this means that x",
-)
 
 
 def slow_ngrams(text: str, words: Words) -> list[str]:
@@ -132,25 +122,6 @@ def test_equal_words_equal_keys_and_nothing_else() -> None:
 
 
 # --- a corpus ---------------------------------------------------------------------------------------------------------
-
-
-def solutions(count: int, seed: int = 0) -> list[dict[str, Any]]:
-    rng = random.Random(seed)
-    rows = []
-    for number in range(count):
-        filler = " ".join(rng.choices(["apple", "pear", "sum", "of", "the", "is", "and"], k=20))
-        said = [phrase for phrase in PHRASES if rng.random() < 0.5]
-        text = f"{filler}. " + " ".join(f"{phrase.capitalize()} {rng.choice(['it', 'this'])}." for phrase in said)
-        rows.append({"response": text, "correct": number % 3 != 0})
-    return rows
-
-
-def write(path: Path, rows: list[dict[str, Any]]) -> Path:
-    if path.suffix == ".parquet":
-        pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=7)
-    else:
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
