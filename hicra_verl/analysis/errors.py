@@ -134,7 +134,11 @@ def letter_of(text: str) -> str:
 
 
 def load_verdicts(path: Path) -> dict[str, Verdict]:
-    """The answers kept in a file; a last line cut short by a crash is removed from it."""
+    """The answers kept in a file, by key; a last line cut short by a crash is removed from it.
+
+    Raises:
+        AppendLogError: if any other line is no row.
+    """
     verdicts = (Verdict(**row) for _, row in read_log(path))
     return {verdict.key: verdict for verdict in verdicts}
 
