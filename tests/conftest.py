@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,23 @@ sys.path[:0] = [str(ROOT / "examples" / "demo"), str(ROOT / "tests" / "e2e")]
 # Real rollouts and tokenizers are not part of the project; `.ci/run` and `make material` fetch what is fetchable.
 DATA = Path(os.environ.get("HICRA_TEST_DATA", ROOT.parent / "shared" / "data"))
 TOKENIZERS = Path(os.environ.get("HICRA_TEST_TOKENIZERS", ROOT / "runs" / "tokenizers"))
+
+BEGAN = time.monotonic()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--e2e-minutes",
+        type=float,
+        metavar="N",
+        help="skip, each by its name, the end-to-end tests that have not begun after N minutes",
+    )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    minutes = item.config.getoption("--e2e-minutes")
+    if minutes is not None and item.get_closest_marker("e2e") and time.monotonic() - BEGAN > 60 * minutes:
+        pytest.skip(f"not begun within {minutes:g} minutes (--e2e-minutes); `make test-all` runs it")
 
 
 @pytest.fixture(scope="session")

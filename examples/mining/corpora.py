@@ -26,7 +26,7 @@ def champ() -> list[dict[str, object]]:
     """CHAMP's solutions of problems with a numeric answer."""
     found = importlib.util.find_spec("champ_dataset")
     if found is None or not found.submodule_search_locations:
-        raise SystemExit("champ-dataset is not installed: pip install --no-deps champ-dataset==1.0.0")
+        raise SystemExit("champ-dataset is not installed: pip install --no-deps -r requirements-mining.txt")
     path = Path(found.submodule_search_locations[0]) / "dataset_files" / "v0.json"
     rows: list[dict[str, object]] = []
     for problem in json.loads(path.read_text(encoding="utf-8"))["problems"].values():

@@ -38,11 +38,11 @@ def tag(
     console = Console(stderr=True)
     try:
         gram_set = load_grams(grams)
+        rows = list(tagging.read_rows(input_file))  # before the tokenizer, whose library takes seconds to import
         loaded, table_of_bytes = load_tokenizer(tokenizer)
         matcher = GramMatcher(gram_set, table_of_bytes)
         totals = tagging.Totals()
         traces: list[trace_html.Trace] = []
-        rows = list(tagging.read_rows(input_file))
         unfinished = output.with_name(output.name + ".part") if output else None
         target = unfinished.open("w", encoding="utf-8") if unfinished else None
         for number, row in track(rows, "tagging", console=console, transient=True):

@@ -6,6 +6,7 @@ The paper names neither its embedder nor its clusterer; both are options here, a
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +28,21 @@ MAX_AGGLOMERATIVE = 20_000  # its distance matrix takes memory by the square
 
 class ClusteringError(ValueError):
     """Embedding or clustering cannot be done; the message says why and names the remedy."""
+
+
+def check_installed(embedder: str) -> None:
+    """Say before a long job what its end would miss.
+
+    Raises:
+        ClusteringError: if a package that embedding or clustering needs is not installed.
+    """
+    needed = {"sklearn": "scikit-learn"}
+    if embedder != LEXICAL:
+        needed["sentence_transformers"] = "sentence-transformers"
+    missing = [name for module, name in needed.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        remedy = f"; --embedder {LEXICAL} needs no model" if missing == ["sentence-transformers"] else ""
+        raise ClusteringError(f'mining needs {" and ".join(missing)}: pip install "hicra-verl[mining]"{remedy}')
 
 
 def embed(
@@ -80,13 +96,8 @@ def _weights(embedder: str) -> str:
 
 
 def _load(embedder: str) -> Any:
-    try:
-        from sentence_transformers import SentenceTransformer
-    except ImportError as error:
-        raise ClusteringError(
-            f'--embedder {embedder} needs sentence-transformers: pip install "hicra-verl[mining]"; '
-            f"--embedder {LEXICAL} needs no model"
-        ) from error
+    from sentence_transformers import SentenceTransformer
+
     try:
         return SentenceTransformer(embedder)
     except (OSError, ValueError) as error:

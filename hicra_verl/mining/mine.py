@@ -22,7 +22,7 @@ import numpy as np
 
 from hicra_verl.grams.gramset import Gram, GramSet
 from hicra_verl.mining import counting
-from hicra_verl.mining.clustering import Clusterer, cluster, embed
+from hicra_verl.mining.clustering import Clusterer, check_installed, cluster, embed
 from hicra_verl.mining.corpus import Corpus, CorpusError
 from hicra_verl.mining.ngrams import Ints, Words
 
@@ -107,6 +107,7 @@ def mine(
         CorpusError: if the corpus cannot be read, or nothing in it is frequent enough.
         ClusteringError: if the embedder or clusterer cannot work.
     """
+    check_installed(options.embedder)
     files, words = corpus.fingerprint(), options.words
     of_corpus = [files, corpus.field, corpus.success, asdict(words)]
 
