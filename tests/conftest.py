@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     minutes = item.config.getoption("--e2e-minutes")
     if minutes is not None and item.get_closest_marker("e2e") and time.monotonic() - BEGAN > 60 * minutes:
-        pytest.skip(f"not begun within {minutes:g} minutes (--e2e-minutes); `make test-all` runs it")
+        pytest.skip(f"{item.name}: not begun within {minutes:g} minutes (--e2e-minutes)")
 
 
 @pytest.fixture(scope="session")

@@ -144,7 +144,7 @@ def overrides(world: Path, steps: int, *extra: str) -> list[str]:
 def run(
     command: list[str],
     out: Path,
-    timeout_s: int = 600,
+    timeout_s: int = 1000,
     environment: dict[str, str | None] | None = None,
     kill_when: Callable[[], bool] | None = None,
 ) -> tuple[int, str, list[dict[str, Any]]]:

@@ -18,7 +18,7 @@ from conftest import DATA, ROOT
 
 from hicra_verl.evaluation.run import Sample, load_samples
 
-pytestmark = [pytest.mark.e2e, pytest.mark.evaluation, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.evaluation, pytest.mark.timeout(1500)]
 BENCHMARKS = ["aime24", "amc23", "minerva", "olympiad"]
 ENVIRONMENT = {
     **os.environ,

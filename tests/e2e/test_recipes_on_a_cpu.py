@@ -18,7 +18,7 @@ import runs
 from hicra_verl.analysis.runs import load_run
 from hicra_verl.recipes import all_recipes
 
-pytestmark = [pytest.mark.e2e, pytest.mark.recipes, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.recipes, pytest.mark.timeout(1500)]
 HERE = Path(__file__).parent
 COIN = f"reward.custom_reward_function.path={HERE / 'rewards.py'}"  # mixed groups, so that filtering has work
 

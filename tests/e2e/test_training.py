@@ -18,7 +18,7 @@ from hicra_verl.analysis.recompute import measure_dumps
 from hicra_verl.grams import load_grams
 from hicra_verl.grams.token_bytes import token_bytes
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 HERE = Path(__file__).parent
 HICRA_METRICS = {
     "hicra/planning_fraction",
