@@ -160,6 +160,15 @@ def test_tag_missing_files(tokenizer: Path, tmp_path: Path) -> None:
         assert message in result.stderr
 
 
+def test_square_brackets_are_printed(tokenizer: Path, tmp_path: Path) -> None:
+    """They are no styles, in a file's name as in a gram."""
+    assert "a[b].jsonl: no such file" in hicra("tag", "--tokenizer", tokenizer, tmp_path / "a[b].jsonl").stderr
+    (tmp_path / "grams.json").write_bytes(file_with('{"text": "[note]", "function": "other"}'))
+    rows = tmp_path / "in.jsonl"
+    rows.write_text('{"response": "x [note] y"}\n')
+    assert "[note]" in hicra("tag", "--tokenizer", tokenizer, "--grams", tmp_path / "grams.json", rows).stdout
+
+
 def test_doctor_as_json() -> None:
     result = fresh_hicra("doctor", "--json")
     report = json.loads(result.stdout)

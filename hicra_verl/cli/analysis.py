@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from hicra_verl.cli.app import GramsOption, app, asking, fail, load_tokenizer
+from hicra_verl.terminal import plain_console
 
 RunsArgument = Annotated[
     list[str],
@@ -53,11 +53,9 @@ def dynamics(
         _, values = run.series("hicra/semantic_entropy_nats")
         change = f"{values[0]:.3f} to {values[-1]:.3f}" if values else ""
         table.add_row(run.label, str(len(run.metrics)), str(len(run.dumps)), change, "; ".join(run.gaps))
-    console = Console()
+    console = plain_console()
     console.print(table)
-    console.print(
-        f"{output}: {len(drawings)} figures ({', '.join(d.name for d in drawings)}), metrics.csv", highlight=False
-    )
+    console.print(f"{output}: {len(drawings)} figures ({', '.join(d.name for d in drawings)}), metrics.csv")
 
 
 @app.command()
@@ -144,7 +142,7 @@ def errors(
                 letters[f"{name} #{run + 1}"] = [verdict.letter for verdict in verdicts]
     except (AppendLogError, EndpointError) as error:
         raise fail(str(error)) from error
-    console = Console()
+    console = plain_console()
     for rater, found in letters.items():
         rows = causes.counts_by_step(failures, found)
         table = Table(title=f"causes, by {rater}", title_justify="left")
@@ -157,7 +155,7 @@ def errors(
         f"{one} and {two}": causes.cohen_kappa(letters[one], letters[two]) for one, two in combinations(letters, 2)
     }
     for pair, kappa in agreement.items():
-        console.print(f"agreement of {pair}: kappa {kappa:.2f}", highlight=False)
+        console.print(f"agreement of {pair}: kappa {kappa:.2f}")
     if not agreement:
         console.print("One opinion: give a second --judge, or --repeats 2, to see whether it can be relied on.")
     by_rater = {rater: causes.counts_by_step(failures, found) for rater, found in letters.items()}
@@ -172,7 +170,7 @@ def errors(
     drawing.save(output)
     result = {"prompt_version": causes.PROMPT_VERSION, "judges": by_rater, "kappa": agreement}
     (output / "errors.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    console.print(f"{output}: answers.jsonl, errors.json, errors.png (and .pdf, .svg, .csv)", highlight=False)
+    console.print(f"{output}: answers.jsonl, errors.json, errors.png (and .pdf, .svg, .csv)")
 
 
 @app.command()
@@ -223,7 +221,7 @@ def forks(
     read = measures.token_entropies(loaded, tokenizer, pairs[:limit], temperature)
     traces = [
         measures.trace(ids, entropy, token_texts(ids, table_of_bytes, tokenizer), gram_set, matcher)
-        for ids, entropy in track(read, "reading", total=len(pairs[:limit]), console=Console(stderr=True))
+        for ids, entropy in track(read, "reading", total=len(pairs[:limit]), console=plain_console(stderr=True))
     ]
     if not traces:
         raise fail(f"{source}: holds no response with text")
@@ -248,7 +246,7 @@ def forks(
         writer.writeheader()
         writer.writerows(rows)
     (output / "forks.html").write_text(measures.render(traces, f"Forks: {source.name}"), encoding="utf-8")
-    console = Console()
+    console = plain_console()
     console.print(table)
-    console.print("Paper, at the top 30%: 40-80% and under 10%.", highlight=False)
-    console.print(f"{output}: forks.csv (by function, too), forks.html", highlight=False)
+    console.print("Paper, at the top 30%: 40-80% and under 10%.")
+    console.print(f"{output}: forks.csv (by function, too), forks.html")

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
+from hicra_verl.terminal import plain_console
 from hicra_verl.version import __version__
 
 app = typer.Typer(
@@ -26,7 +27,7 @@ GramsOption = Annotated[str, typer.Option("--grams", help="Name of a shipped gra
 
 def fail(message: str) -> typer.Exit:
     """Print an error; raise what is returned."""
-    Console(stderr=True).print(f"[red]error:[/red] {message}", highlight=False, soft_wrap=True, markup=True)
+    plain_console(stderr=True).print(Text.assemble(("error: ", "red"), message), soft_wrap=True)
     return typer.Exit(2)
 
 
@@ -67,7 +68,7 @@ def asking(what: str, total: int, price: tuple[float, float]) -> Iterator[Callab
         TextColumn("{task.fields[cost]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=plain_console(stderr=True)) as progress:
         task = progress.add_task(what, total=total, cost="")
 
         def note(answer: Any, done: int | None = None) -> None:

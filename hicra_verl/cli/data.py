@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from hicra_verl.cli.app import app, fail
 from hicra_verl.config import nearest
+from hicra_verl.terminal import plain_console
 
 
 @app.command()
@@ -47,12 +47,12 @@ def data(
     if template not in TEMPLATES:
         raise fail(f"--template {template}: {nearest(template, list(TEMPLATES))}")
     folder = output / template
-    console = Console()
+    console = plain_console()
     for name in sorted(names, key=lambda name: SOURCES[name].training):  # benchmarks first
         source = SOURCES[name]
         try:
             if origin is None:
-                console.print(f"{name}: fetching {source.hub} from the hub", highlight=False)
+                console.print(f"{name}: fetching {source.hub} from the hub")
             files = origin or steps.fetch(source, revision)
             against = [other for other, known in SOURCES.items() if not known.training]
             benchmarks = steps.benchmark_texts(folder, against) if source.training else {}
@@ -61,9 +61,7 @@ def data(
             raise fail(str(error)) from error
         except OSError as error:  # the hub cannot be reached
             raise fail(f"{name}: {error}; --from takes a local copy of {source.hub}") from error
-        console.print(
-            f"{folder / name}.parquet: {account.problems:,} problems of {account.rows:,} rows", highlight=False
-        )
+        console.print(f"{folder / name}.parquet: {account.problems:,} problems of {account.rows:,} rows")
         left_out = {
             "repetitions": account.repeated,
             "of these with another answer": account.contradicting,
@@ -72,7 +70,7 @@ def data(
         }
         for reason, count in left_out.items():
             if count or (source.training and reason.startswith("also")):
-                console.print(f"  {count:,} {reason}", highlight=False)
+                console.print(f"  {count:,} {reason}")
 
 
 def _list_sources() -> None:
@@ -84,4 +82,4 @@ def _list_sources() -> None:
     for name, source in SOURCES.items():
         count = "" if source.published is None else f"{source.published:,}"
         table.add_row(name, "training" if source.training else "evaluation", source.hub, count)
-    Console().print(table)
+    plain_console().print(table)

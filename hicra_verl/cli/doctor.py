@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hicra_verl.cli.app import GramsOption, app
+from hicra_verl.terminal import plain_console
 
 
 @app.command()
@@ -29,8 +30,8 @@ def doctor(
         for column in ("", "what", "found", "what to do"):
             table.add_column(column, overflow="fold")
         for check in checks:
-            mark = "[green]ok[/green]" if check.ok else "[red]no[/red]"
+            mark = Text("ok", "green") if check.ok else Text("no", "red")
             table.add_row(mark, f"{check.group}: {check.name}", check.found, check.remedy)
-        Console().print(table)
+        plain_console().print(table)
         print("A HICRA run will work." if ok else "A HICRA run would not work: see the lines marked 'no'.")
     raise typer.Exit(0 if ok else 1)

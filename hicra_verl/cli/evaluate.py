@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from hicra_verl.cli.app import GramsOption, app, fail
 from hicra_verl.config import nearest
+from hicra_verl.terminal import plain_console
 
 
 def _arguments(pairs: list[str], option: str) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def evaluate(
         gram_set = load_grams(grams)
         items = [item for name in benchmarks for item in load_benchmark(name, data / template, limit)]
         runs.check_settings(output, settings)
-        with GradingPool() as pool, Progress(*columns, console=Console(stderr=True)) as progress:
+        with GradingPool() as pool, Progress(*columns, console=plain_console(stderr=True)) as progress:
             task = progress.add_task("samples", total=sum(each[item.benchmark] for item in items))
             runs.evaluate(items, each, engine, output, seed, pool, lambda count: progress.advance(task, count))
         figures = {name: summarise(runs.load_samples(runs.samples_file(output, name)), gram_set) for name in benchmarks}
@@ -157,7 +157,7 @@ def _print_figures(figures: dict[str, dict[str, Any]]) -> None:
             f"{found['length_tokens']:.0f}",
             f"{found['semantic_entropy_nats']:.2f}",
         )
-    console = Console()
+    console = plain_console()
     console.print(table)
     for name, found in figures.items():
         grader = {
@@ -165,7 +165,7 @@ def _print_figures(figures: dict[str, dict[str, Any]]) -> None:
         }
         if grader:
             listed = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in grader.items())
-            console.print(f"{name}: counted as wrong because the grader could not tell: {listed}", highlight=False)
+            console.print(f"{name}: counted as wrong because the grader could not tell: {listed}")
 
 
 @app.command()

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from hicra_verl.cli.app import GramsOption, app, fail, load_tokenizer
+from hicra_verl.terminal import plain_console
 from hicra_verl.version import __version__
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def list_sets() -> None:
             ", ".join(f"{functions[function]} {function}" for function in FUNCTIONS if functions[function]),
             grams.sha256[:12],
         )
-    Console().print(table)
+    plain_console().print(table)
     for name in shipped_sets():
         print(f"{name}: {load_grams(name).description}")
 
@@ -182,7 +182,7 @@ def diff(
         for place in frequent_first(only)[:top]:
             if only[place]:
                 table.add_row(f"{only[place]:,}", gram_set.grams[place].text)
-        Console().print(table)
+        plain_console().print(table)
 
 
 @grams_app.command()
@@ -249,7 +249,7 @@ def stats(
         raise fail(str(error)) from error
     made = tables(gram_set, found, top or None)
     for each in made:
-        Console().print(each.for_terminal())
+        plain_console().print(each.for_terminal())
     if output is not None:
         output.write_text("\n".join(each.as_markdown() for each in made), encoding="utf-8")
         print(f"written to {output}")

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from hicra_verl.cli.app import app, fail
+from hicra_verl.terminal import plain_console
 
 CorpusArgument = Annotated[
     list[Path],
@@ -104,7 +104,7 @@ def mine(
     # An embedder by name is one that is there already; a long job must not hang on a hub that cannot be reached.
     if Path(embedder).exists():
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
         opened = open_corpus(corpus, field, success)
@@ -131,7 +131,7 @@ def mine(
     for number, found in enumerate(mined.kept[:15], 1):
         shown = ", ".join(text for text, _ in found.members[:4])
         table.add_row(str(number), f"{found.df:,}", f"{found.df / mined.solutions:.1%}", str(len(found.members)), shown)
-    Console().print(table)
+    plain_console().print(table)
     print(
         f"{mined.solutions:,} solutions ({mined.megabytes:.1f} MB) · {mined.ngrams:,} n-grams · "
         f"{mined.frequent:,} frequent · {mined.candidates:,} candidates · {len(mined.clusters):,} "

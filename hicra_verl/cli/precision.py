@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from hicra_verl.cli.app import app, asking, fail
@@ -19,6 +18,7 @@ from hicra_verl.cli.judging import (
     show_page,
 )
 from hicra_verl.cli.mining import FieldOption, SuccessOption
+from hicra_verl.terminal import plain_console
 
 precision_app = typer.Typer(
     no_args_is_help=True,
@@ -157,7 +157,7 @@ def score(
         table.add_row(
             name, str(arm.items), f"{arm.precision:.1%}", f"{low:.1%} to {high:.1%}", each, f"{arm.kappa:.2f}"
         )
-    Console().print(table)
+    plain_console().print(table)
     print(
         f"Fleiss' kappa over all items: {result.kappa:.2f}\n"
         f"paper, beside it: {PAPER_PRECISION['strategic grams']:.0%} of its strategic grams, "

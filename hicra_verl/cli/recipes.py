@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from hicra_verl.cli.app import app, fail
+from hicra_verl.terminal import plain_console
 
 recipes_app = typer.Typer(
     invoke_without_command=True, help="One script for every row of the paper's tables. Without a command: list them."
@@ -42,12 +42,11 @@ def list_recipes(context: typer.Context) -> None:
             table.add_row(entry.row, numbers or "in its figures only", does)
     except RecipeError as error:
         raise fail(str(error)) from error
-    console = Console()
+    console = plain_console()
     console.print(table)
     console.print(
         "None has been run at full scale by us yet. Hardware: the paper used two to four nodes of 8 x A100-80G; hours "
         "and what the paper leaves open: recipes/README.md.",
-        highlight=False,
     )
 
 

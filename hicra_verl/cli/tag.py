@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from hicra_verl.cli.app import GramsOption, app, fail, load_tokenizer
+from hicra_verl.terminal import plain_console
 from hicra_verl.version import __version__
 
 
@@ -35,7 +35,7 @@ def tag(
     from hicra_verl.grams.matcher import GramMatcher
     from hicra_verl.grams.token_bytes import UnsupportedTokenizerError
 
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
     try:
         gram_set = load_grams(grams)
         rows = list(tagging.read_rows(input_file))  # before the tokenizer, whose library takes seconds to import
@@ -69,7 +69,7 @@ def tag(
 
 
 def _print_totals(totals: Any, gram_set: Any) -> None:
-    console = Console()
+    console = plain_console()
     share = totals.planning_tokens / max(1, totals.tokens)
     without = totals.responses_without_planning / max(1, totals.responses)
     summary = Table(title="tokens", title_justify="left", show_header=False)

@@ -133,10 +133,11 @@ def render(tables: list[PaperTable], form: str) -> str:
 
 def print_text(tables: list[PaperTable]) -> None:
     """Print the tables to the terminal."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from hicra_verl.terminal import plain_console
+
+    console = plain_console()
     for table in tables:
         shown = Table(title=table.title, title_justify="left")
         for column in ("model", "method", "", *table.columns):
@@ -150,7 +151,7 @@ def print_text(tables: list[PaperTable]) -> None:
             shown.add_row(line.model if start else "", line.method if start else "", line.whose, *line.cells)
         console.print(shown)
         for note in table.notes:
-            console.print(note, highlight=False)
+            console.print(note)
 
 
 def _markdown(table: PaperTable) -> str:
