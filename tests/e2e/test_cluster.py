@@ -1,0 +1,209 @@
+"""A recipe on a Ray cluster that was started beforehand: two nodes, killed at random moments, resumed by one command."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import two_nodes
+from conftest import ROOT
+
+import runs
+from hicra_verl.analysis.runs import load_run
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(5400)]
+HERE = Path(__file__).parent
+STEPS, KILLS, SEED = 16, 10, 20
+HANG_S = 150
+
+PLAN = """
+stages:
+  - name: short
+    set: {data.max_response_length: 16}
+    until: {metric: response_length/clip_ratio, above: 0.2, in_a_row: 3}
+  - name: long
+    set: {data.max_response_length: 24}
+best: {metric: val-core/*/*/mean@*}
+"""
+
+# What is killed: a name of Ray's for one of the run's processes, or of the ones that this test starts.
+TARGETS = ["everything", "supervisor", "driver", "ray::TaskRunner", "ray::WorkerDict", "ray::vLLM"]
+JOIN = [f"ray_kwargs.ray_init.{name}=null" for name in ("num_gpus", "num_cpus", "object_store_memory")]
+
+
+class Run:
+    """The recipe's command, started again and again from a working folder of its own."""
+
+    def __init__(self, folder: Path, world: Path, cluster: two_nodes.Cluster) -> None:
+        self.out = folder / "checkpoints"
+        self.log = folder / "log.txt"
+        self.cluster = cluster
+        (folder / "plan.yaml").write_text(PLAN)
+        (folder / "driver").mkdir(exist_ok=True)
+        os.symlink(world, folder / "driver" / "world")
+        self.folder = folder / "driver"
+        knobs = {
+            "PYTHON": sys.executable,
+            "MODEL_PATH": str(world / "model"),
+            "TRAIN_FILE": str(world / "train.parquet"),
+            "TEST_FILE": str(world / "test.parquet"),
+            "NNODES": "2",
+            "GPUS_PER_NODE": "1",
+            "MAX_PROMPT_LENGTH": "48",
+            "OUTPUT_DIR": str(self.out),
+            "LOGGER": '["console","file","wandb"]',
+            "STAGES": str(folder / "plan.yaml"),
+            "STEPS": str(STEPS),
+            "WANDB_MODE": "offline",
+        }
+        plain = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "RAY_", "VERL_"))}
+        self.environment = {**plain, "PYTHONPATH": str(ROOT), **knobs, **cluster.environment}
+        self.command = [
+            "bash",
+            str(ROOT / "recipes" / "qwen25_7b_hicra.sh"),
+            *runs.SMALL,
+            *JOIN,
+            "algorithm.hicra.allow_no_match=true",
+            "actor_rollout_ref.rollout.max_model_len=72",
+            "actor_rollout_ref.actor.ppo_max_token_len_per_gpu=256",
+            f"reward.custom_reward_function.path={HERE / 'rewards.py'}",
+            "trainer.test_freq=1",
+            "trainer.save_freq=1",
+            "trainer.val_before_train=True",
+        ]
+
+    def start(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as stream:
+            return subprocess.Popen(
+                self.command,
+                cwd=self.folder,
+                env=self.environment,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def rows(self) -> int:
+        """Lines logged in all starts."""
+        return sum(len(file.read_bytes().splitlines()) for file in (self.out / "metrics").glob("*.jsonl"))
+
+
+def named(pattern: str, cluster: two_nodes.Cluster) -> list[psutil.Process]:
+    """The run's processes on the cluster that Ray gave this name."""
+    found = []
+    for pid in cluster.node_pids:
+        for process in psutil.Process(pid).children(recursive=True):
+            try:
+                if " ".join(process.cmdline()).startswith(pattern):
+                    found.append(process)
+            except psutil.Error:
+                continue
+    return found
+
+
+def kill(target: str, process: subprocess.Popen[bytes], cluster: two_nodes.Cluster, rng: random.Random) -> str:
+    """Kill it with SIGKILL; returns what was killed in fact."""
+    if target.startswith("ray::"):
+        found = named(target, cluster)
+        if found:
+            rng.choice(found).kill()
+            return target
+    elif target == "supervisor":
+        process.kill()
+        return target
+    elif target == "driver":
+        drivers = [child for child in psutil.Process(process.pid).children() if "main_ppo" in " ".join(child.cmdline())]
+        if drivers:
+            drivers[0].kill()
+            return target
+    os.killpg(process.pid, signal.SIGKILL)
+    return "everything"
+
+
+def test_ten_kills(tmp_path: Path) -> None:
+    rng = random.Random(SEED)
+    world = runs.make_model(tmp_path / "world")
+    authentication = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid.uuid4().hex}  # as recipes/cluster/slurm.sh
+    kills: list[dict[str, Any]] = []
+    with two_nodes.two_nodes(tmp_path, authentication) as cluster:
+        run = Run(tmp_path, world, cluster)
+        began = time.monotonic()
+        code = None
+        while code != 0:
+            assert len(kills) <= KILLS, "ten kills, and the command after them failed"
+            process = run.start()
+            started, before = time.monotonic(), run.rows()
+            code = None
+            if len(kills) < KILLS:
+                # A third of the kills hit the start; the others come some time after the first or second line logged.
+                lines, delay_s = rng.choice([(0, rng.uniform(5, 60)), (1, rng.uniform(0, 15)), (2, rng.uniform(0, 12))])
+                while process.poll() is None and run.rows() - before < lines:
+                    time.sleep(0.05)
+                try:
+                    code = process.wait(delay_s)
+                except subprocess.TimeoutExpired:
+                    target = TARGETS[len(kills) % len(TARGETS)]
+                    killed = kill(target, process, cluster, rng)
+                    entry = {"killed": killed, "after_s": round(time.monotonic() - started, 1), "lines": lines}
+                    try:
+                        entry["ended_s"] = process.wait(HANG_S) and round(time.monotonic() - started, 1)
+                    except subprocess.TimeoutExpired:
+                        entry["hung"] = True
+                        os.killpg(process.pid, signal.SIGKILL)
+                        process.wait()
+                    entry["rows"] = run.rows()
+                    kills.append(entry)
+                    print(json.dumps(entry), flush=True)
+                    continue
+            else:
+                code = process.wait(900)
+            assert code == 0, run.log.read_text(errors="replace")[-5000:]
+        print(f"{len(kills)} kills, {time.monotonic() - began:.0f} s", flush=True)
+    assert len(kills) == KILLS
+    check(run)
+
+
+def check(run: Run) -> None:
+    """One run, as if nothing had happened."""
+    # Metrics: in one place, every step, with what only its training can tell.
+    data = load_run(str(run.out)).metrics
+    assert sorted(data) == list(range(STEPS + 1))  # step 0: the validation before training
+    for step in range(1, STEPS + 1):
+        assert {"actor/pg_loss", "hicra/planning_fraction", "response_length/mean"} <= set(data[step]), step
+    # Stages: the rule holds after three steps, so the fourth is the first stage's last.
+    lengths = [data[step]["response_length/max"] for step in range(1, STEPS + 1)]
+    assert lengths[:4] == [16] * 4
+    assert lengths[4:] == [24] * (STEPS - 4)
+    # Trackers: one wandb run, beside the checkpoints and not in some node's working folder.
+    wandb_runs = list((run.out / "wandb").glob("offline-run-*"))
+    assert len({folder.name.rsplit("-", 1)[1] for folder in wandb_runs}) == 1
+    assert wandb_runs
+    for folder in (*run.cluster.folders, run.folder):
+        assert not {entry.name for entry in folder.iterdir()} & {"wandb", "checkpoints", "tensorboard_log", "hicra"}
+    # Checkpoints: the last one whole, on both nodes.
+    assert (run.out / "latest_checkpointed_iteration.txt").read_text() == str(STEPS)
+    shards = {path.name for path in (run.out / f"global_step_{STEPS}" / "actor").glob("model_*.pt")}
+    assert shards == {"model_world_size_2_rank_0.pt", "model_world_size_2_rank_1.pt"}
+    # The best: the highest validation seen of the steps that were saved, and whole.
+    values = {step: value for step in data if (value := validation(data[step])) is not None}
+    best = json.loads((run.out / "best" / "best.json").read_text())
+    assert best["value"] >= max(value for step, value in values.items() if step > 0)
+    assert [path.name for path in (run.out / "best").glob("global_step_*")] == [f"global_step_{best['step']}"]
+    kept = run.out / "best" / f"global_step_{best['step']}"
+    assert {path.name for path in (kept / "actor").glob("model_*.pt")} == shards
+    assert (kept / "data.pt").exists()
+
+
+def validation(row: dict[str, float]) -> float | None:
+    values = [value for name, value in row.items() if name.startswith("val-core/") and "/mean@" in name]
+    return sum(values) / len(values) if values else None
