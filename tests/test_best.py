@@ -72,6 +72,25 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing catches it."""
 
 
+def count_calls(patch: pytest.MonkeyPatch, last_call: int) -> list[str]:
+    """Note each call that changes the disk; the one numbered ``last_call`` does nothing and ends the run."""
+    calls: list[str] = []
+
+    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            calls.append(name)
+            if len(calls) == last_call:
+                raise Killed
+            return function(*args, **kwargs)
+
+        return call
+
+    for owner, names in {os: ("link", "mkdir", "rename", "replace", "rmdir", "unlink"), Path: ("write_text",)}.items():
+        for name in names:
+            patch.setattr(owner, name, counted(name, getattr(owner, name)))
+    return calls
+
+
 def test_a_kill_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each call that changes the disk is, in its turn, the last one before the kill, and then not even begun."""
     moments = 0
@@ -80,25 +99,8 @@ def test_a_kill_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         save(run, 1)
         validate(run, 1, 0.3)
         save(run, 2)
-        calls = 0
-
-        def counted(function: Callable[..., Any]) -> Callable[..., Any]:
-            def call(*args: Any, **kwargs: Any) -> Any:
-                nonlocal calls
-                calls += 1
-                if calls == last_call:
-                    raise Killed
-                return function(*args, **kwargs)
-
-            return call
-
         with monkeypatch.context() as patch:
-            for owner, names in (
-                (os, ("link", "mkdir", "rename", "replace", "rmdir", "unlink")),
-                (Path, ("write_text",)),
-            ):
-                for name in names:
-                    patch.setattr(owner, name, counted(getattr(owner, name)))
+            calls = count_calls(patch, last_call)
             try:
                 validate(run, 2, 0.6)
             except Killed:
@@ -110,7 +112,7 @@ def test_a_kill_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         validate(run, 3, 0.7)
         assert kept(run) == {3: ["weights of step 3"] * 2}
         assert sorted(path.name for path in (run / "best").iterdir()) == ["best.json", "global_step_3"]
-        if calls < last_call:
+        if len(calls) < last_call:
             break
     assert moments >= 8
 

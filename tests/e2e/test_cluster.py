@@ -1,4 +1,4 @@
-"""A recipe on a Ray cluster that was started beforehand: two nodes, killed at random moments, resumed by one command."""
+"""A recipe on a Ray cluster that was started beforehand: two nodes, killed at random, resumed by one command."""
 
 from __future__ import annotations
 
