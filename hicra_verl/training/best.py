@@ -121,8 +121,5 @@ def refuse_another_runs_best(run: Path, saved_step: int) -> None:
 def note_steps_without_both(test_freq: str, save_freq: str) -> None:
     """Say where validations and checkpoints do not fall on the same steps; takes verl's settings as texts."""
     if test_freq.isdigit() and save_freq.isdigit() and int(save_freq) and int(test_freq) % int(save_freq):
-        print(
-            f"[hicra] validations every {test_freq} steps, checkpoints every {save_freq}: the best checkpoint is one of "
-            "the steps that have both",
-            flush=True,
-        )
+        how_often = f"validations every {test_freq} steps, checkpoints every {save_freq}"
+        print(f"[hicra] {how_often}: the best checkpoint is one of the steps that have both", flush=True)

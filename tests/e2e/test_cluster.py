@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
+import slurm
 import two_nodes
 from conftest import ROOT
 
@@ -44,14 +46,13 @@ JOIN = [f"ray_kwargs.ray_init.{name}=null" for name in ("num_gpus", "num_cpus", 
 class Run:
     """The recipe's command, started again and again from a working folder of its own."""
 
-    def __init__(self, folder: Path, world: Path, cluster: two_nodes.Cluster) -> None:
+    def __init__(self, folder: Path, world: Path, joins: dict[str, str], steps: int) -> None:
         self.out = folder / "checkpoints"
         self.log = folder / "log.txt"
-        self.cluster = cluster
+        self.steps = steps
         (folder / "plan.yaml").write_text(PLAN)
-        (folder / "driver").mkdir(exist_ok=True)
-        os.symlink(world, folder / "driver" / "world")
         self.folder = folder / "driver"
+        self.folder.mkdir(exist_ok=True)
         knobs = {
             "PYTHON": sys.executable,
             "MODEL_PATH": str(world / "model"),
@@ -63,13 +64,12 @@ class Run:
             "OUTPUT_DIR": str(self.out),
             "LOGGER": '["console","file","wandb"]',
             "STAGES": str(folder / "plan.yaml"),
-            "STEPS": str(STEPS),
+            "STEPS": str(steps),
             "WANDB_MODE": "offline",
         }
         plain = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "RAY_", "VERL_"))}
-        self.environment = {**plain, "PYTHONPATH": str(ROOT), **knobs, **cluster.environment}
-        self.command = [
-            "bash",
+        self.environment = {**plain, "PYTHONPATH": str(ROOT), **knobs, **joins}
+        self.words = [
             str(ROOT / "recipes" / "qwen25_7b_hicra.sh"),
             *runs.SMALL,
             *JOIN,
@@ -85,7 +85,7 @@ class Run:
     def start(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as stream:
             return subprocess.Popen(
-                self.command,
+                ["bash", *self.words],
                 cwd=self.folder,
                 env=self.environment,
                 stdout=stream,
@@ -136,7 +136,7 @@ def test_ten_kills(tmp_path: Path) -> None:
     authentication = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid.uuid4().hex}  # as recipes/cluster/slurm.sh
     kills: list[dict[str, Any]] = []
     with two_nodes.two_nodes(tmp_path, authentication) as cluster:
-        run = Run(tmp_path, world, cluster)
+        run = Run(tmp_path, world, cluster.environment, STEPS)
         began = time.monotonic()
         code = None
         while code != 0:
@@ -169,30 +169,31 @@ def test_ten_kills(tmp_path: Path) -> None:
                 code = process.wait(900)
             assert code == 0, run.log.read_text(errors="replace")[-5000:]
         print(f"{len(kills)} kills, {time.monotonic() - began:.0f} s", flush=True)
-    assert len(kills) == KILLS
-    check(run)
+        assert len(kills) == KILLS
+        check(run, *cluster.folders)
 
 
-def check(run: Run) -> None:
-    """One run, as if nothing had happened."""
+def check(run: Run, *others: Path) -> None:
+    """One run, as if nothing had happened; ``others``: working folders of the nodes, which hold nothing of it."""
+    steps = run.steps
     # Metrics: in one place, every step, with what only its training can tell.
     data = load_run(str(run.out)).metrics
-    assert sorted(data) == list(range(STEPS + 1))  # step 0: the validation before training
-    for step in range(1, STEPS + 1):
+    assert sorted(data) == list(range(steps + 1))  # step 0: the validation before training
+    for step in range(1, steps + 1):
         assert {"actor/pg_loss", "hicra/planning_fraction", "response_length/mean"} <= set(data[step]), step
     # Stages: the rule holds after three steps, so the fourth is the first stage's last.
-    lengths = [data[step]["response_length/max"] for step in range(1, STEPS + 1)]
+    lengths = [data[step]["response_length/max"] for step in range(1, steps + 1)]
     assert lengths[:4] == [16] * 4
-    assert lengths[4:] == [24] * (STEPS - 4)
+    assert lengths[4:] == [24] * (steps - 4)
     # Trackers: one wandb run, beside the checkpoints and not in some node's working folder.
     wandb_runs = list((run.out / "wandb").glob("offline-run-*"))
     assert len({folder.name.rsplit("-", 1)[1] for folder in wandb_runs}) == 1
     assert wandb_runs
-    for folder in (*run.cluster.folders, run.folder):
+    for folder in (*others, run.folder):
         assert not {entry.name for entry in folder.iterdir()} & {"wandb", "checkpoints", "tensorboard_log", "hicra"}
     # Checkpoints: the last one whole, on both nodes.
-    assert (run.out / "latest_checkpointed_iteration.txt").read_text() == str(STEPS)
-    shards = {path.name for path in (run.out / f"global_step_{STEPS}" / "actor").glob("model_*.pt")}
+    assert (run.out / "latest_checkpointed_iteration.txt").read_text() == str(steps)
+    shards = {path.name for path in (run.out / f"global_step_{steps}" / "actor").glob("model_*.pt")}
     assert shards == {"model_world_size_2_rank_0.pt", "model_world_size_2_rank_1.pt"}
     # The best: the highest validation seen of the steps that were saved, and whole.
     values = {step: value for step in data if (value := validation(data[step])) is not None}
@@ -207,3 +208,29 @@ def check(run: Run) -> None:
 def validation(row: dict[str, float]) -> float | None:
     values = [value for name, value in row.items() if name.startswith("val-core/") and "/mean@" in name]
     return sum(values) / len(values) if values else None
+
+
+def test_slurm(tmp_path: Path) -> None:
+    """The same recipe through recipes/cluster/slurm.sh; signalled as before its time limit, queued again, and done."""
+    slurm.skip_where_absent()
+    world = runs.make_model(tmp_path / "world")
+    ray_folder, home = two_nodes.folders_of_its_own()
+    run = Run(tmp_path, world, {"HOME": str(home), "RAY_TMPDIR": str(ray_folder)}, steps=6)
+    with slurm.two_slurm_nodes(tmp_path / "slurm") as reach:
+        submit = ["sbatch", "--parsable", "--nodes=2", "--gpus-per-node=1", "--cpus-per-task=20", "--time=60"]
+        submit += [f"--output={run.log}", f"--chdir={run.folder}", str(ROOT / "recipes" / "cluster" / "slurm.sh")]
+        number = slurm.slurm({**run.environment, **reach}, *submit, *run.words)
+        signalled = False
+        while (state := slurm.job(reach, number))["JobState"] not in ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT"):
+            if not signalled and run.rows() > 1:
+                slurm.slurm(reach, "scancel", "--batch", "--signal=USR1", number)
+                signalled = True
+            time.sleep(1)
+        log = run.log.read_text(errors="replace")
+        assert state["JobState"] == "COMPLETED", log[-5000:]
+        assert (state["Restarts"], state["ExitCode"]) == ("1", "0:0")
+        assert f"job {number} is queued again" in log
+        assert log.count("Ray is ready: 2 nodes") == 2
+        assert run.environment.get("RAY_AUTH_TOKEN") is None
+        check(run)
+    shutil.rmtree(ray_folder, ignore_errors=True)

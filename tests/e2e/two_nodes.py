@@ -49,14 +49,20 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@contextmanager
-def two_nodes(folder: Path, authentication: dict[str, str]) -> Iterator[Cluster]:
-    """The cluster, for as long as the context lasts; ``authentication``: RAY_AUTH_* variables of the nodes."""
-    # Ray's sockets lie in here, and a socket's path holds 107 characters at most.
+def folders_of_its_own() -> tuple[Path, Path]:
+    """A folder for Ray's files, and a home that holds the token that an earlier local ray.init() leaves (Ray 2.60)."""
+    # Ray's sockets lie in the first, and a socket's path holds 107 characters at most.
     ray_folder = Path(tempfile.mkdtemp(prefix="hr-", dir="/tmp"))
     home = ray_folder / "home"
     (home / ".ray").mkdir(parents=True)
-    (home / ".ray" / "auth_token").write_text(uuid.uuid4().hex)  # an earlier local ray.init() leaves one (Ray 2.60)
+    (home / ".ray" / "auth_token").write_text(uuid.uuid4().hex)
+    return ray_folder, home
+
+
+@contextmanager
+def two_nodes(folder: Path, authentication: dict[str, str]) -> Iterator[Cluster]:
+    """The cluster, for as long as the context lasts; ``authentication``: RAY_AUTH_* variables of the nodes."""
+    ray_folder, home = folders_of_its_own()
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "RAY_", "VERL_"))}
     environment = {**plain, "HOME": str(home), "PYTHONPATH": str(ROOT), **authentication}
     port = free_port()
