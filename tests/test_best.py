@@ -14,6 +14,7 @@ import pytest
 
 from hicra_verl.training import last_row
 from hicra_verl.training.best import BestKeeper, note_steps_without_both, read_best, refuse_another_runs_best
+from hicra_verl.training.checkpoints import last_saved_step, remove_older
 from hicra_verl.training.rules import Metric, StagesError
 
 METRIC = Metric("val-core/*/acc/mean@*")
@@ -177,3 +178,16 @@ def test_a_row_is_kept_until_it_is_logged(tmp_path: Path) -> None:
     assert last_row.unlogged(tmp_path) is not None
     last_row.forget(tmp_path, 4)
     assert last_row.unlogged(tmp_path) is None
+
+
+def test_checkpoints_of_earlier_starts_are_removed(tmp_path: Path) -> None:
+    """verl keeps a list of what it has saved in its memory, so every start would leave its last ones behind."""
+    for step in (2, 4, 6, 8, 10):
+        save(tmp_path, step, keep=99)
+    save(tmp_path, 12, keep=99)
+    (tmp_path / "latest_checkpointed_iteration.txt").write_text("10")  # killed while 12 was being written
+    validate(tmp_path, 10, 0.5)
+    assert remove_older(tmp_path, last_saved_step(tmp_path), 3) == [2, 4]
+    assert [step for step in range(13) if (tmp_path / f"global_step_{step}" / "actor").exists()] == [6, 8, 10, 12]
+    assert kept(tmp_path).keys() == {10}
+    assert remove_older(tmp_path, 10, 3) == []

@@ -251,3 +251,18 @@ def test_two_supervisors_do_not_share_a_run(tmp_path: Path, monkeypatch: pytest.
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(StagesError, match="another trainer works there"):
             second.run()
+
+
+def test_a_reading_lost_to_a_kill_is_made_up_for(tmp_path: Path) -> None:
+    (tmp_path / "plan.yaml").write_text(PLAN)
+    State(0, 1, {}, None, [], None).save(tmp_path / "stages.json")
+    watch = StageWatch(tmp_path / "plan.yaml", tmp_path / "stages.json")
+    cut_off = {"response_length/clip_ratio": 0.5}
+    for step in (1, 2):
+        assert watch.observe(step, 9, cut_off) is None
+    watch.recall(3, cut_off)  # saved, then killed before the rules saw it
+    watch.recall(3, cut_off)
+    assert watch.observe(4, 9, cut_off) == 5
+    state = State.load(tmp_path / "stages.json")
+    assert state is not None
+    assert state.readings["until"] == [(1, 0.5), (2, 0.5), (3, 0.5), (4, 0.5)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 TRACKER_FILE = "latest_checkpointed_iteration.txt"  # verl's own, written last of a checkpoint
@@ -39,3 +40,23 @@ def last_saved_step(run: Path) -> int:
     temporary.write_text(str(max(complete)))
     temporary.replace(tracker)
     return max(complete)
+
+
+def remove_older(run: Path, saved_step: int, keep: int) -> list[int]:
+    """Remove what verl would have removed, had it not been started anew: a trainer deletes only its own checkpoints.
+
+    Args:
+        run: the run's checkpoint folder.
+        saved_step: the last complete checkpoint's step.
+        keep: how many checkpoints to leave, that one included.
+
+    Returns:
+        The steps whose models were removed; like verl, it leaves the rest of their folders, which is small.
+    """
+    whole = sorted(int(path.name.removeprefix("global_step_")) for path in run.glob("global_step_*"))
+    older = [step for step in whole if step <= saved_step and (step_folder(run, step) / "actor").is_dir()]
+    removed = older[:-keep]
+    for step in removed:
+        for part in ("actor", "critic"):
+            shutil.rmtree(step_folder(run, step) / part, ignore_errors=True)
+    return removed

@@ -197,6 +197,13 @@ class StageWatch:
         if self.best is not None:
             self.best.validated(step, metrics)
 
+    def recall(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Take note of the metrics of the step that the run goes on from, which no trainer has looked at."""
+        for name, rule in ((UNTIL, self.plan.stages[self.state.stage].until), (STOP, self.plan.stop)):
+            if rule is not None:
+                self._read(name, rule, step, metrics)
+        self.state.save(self.state_path)
+
     def observe(self, step: int, total_steps: int, metrics: Mapping[str, Any]) -> int | None:
         """Take note of a step's metrics.
 

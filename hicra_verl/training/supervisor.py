@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from hicra_verl.training.best import note_steps_without_both, refuse_another_runs_best
-from hicra_verl.training.checkpoints import last_saved_step
+from hicra_verl.training.checkpoints import last_saved_step, remove_older
 from hicra_verl.training.launch import absolute_words, environment_words, hydra_string, kept_back, settings_of, value_of
 from hicra_verl.training.rules import StagesError
 from hicra_verl.training.stages import STATE_FILE, Plan, State, load_plan
@@ -85,6 +85,7 @@ class Supervisor:
                 saved = last_saved_step(self.folder)
                 refuse_another_runs_best(self.folder, saved)
                 state.recover(saved, self.plan, self.obey_stop)
+                self._remove_older(saved)
                 state.launches += state.stopped is None
                 state.save(self.state_path)
                 if state.stopped is not None:
@@ -100,6 +101,12 @@ class Supervisor:
                     return 0  # verl reached the last step it was given
                 if last_saved_step(self.folder) < after.decision["at_step"]:
                     raise StagesError("verl ended without the checkpoint that the next stage starts from")
+
+    def _remove_older(self, saved: int) -> None:
+        keep = self.given.get("trainer.max_actor_ckpt_to_keep", "")
+        removed = remove_older(self.folder, saved, int(keep)) if keep.isdigit() and int(keep) else []
+        if removed:
+            print(f"[hicra] removed checkpoints of earlier starts: steps {', '.join(map(str, removed))}", flush=True)
 
     def _take(self, lock: IO[str]) -> None:
         for attempt in range(LOCK_WAIT_S):

@@ -118,9 +118,10 @@ def wrap_tracking(original: Callable[..., Any]) -> Callable[..., Any]:
         original(self, project_name, experiment_name, default_backend, config)
         watch = _watch_of(config or {})
         row = None if watch is None else last_row.unlogged(watch.state_path.parent)
-        if row is not None:
+        if watch is not None and row is not None:
             step, data = row
             print(f"[hicra] step {step} was saved, but not logged before the run ended; it is logged now", flush=True)
+            watch.recall(step, data)
             self.log(data=data, step=step)
 
     return __init__

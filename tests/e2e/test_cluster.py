@@ -181,10 +181,15 @@ def check(run: Run, *others: Path) -> None:
     assert sorted(data) == list(range(steps + 1))  # step 0: the validation before training
     for step in range(1, steps + 1):
         assert {"actor/pg_loss", "hicra/planning_fraction", "response_length/mean"} <= set(data[step]), step
-    # Stages: the rule holds after three steps, so the fourth is the first stage's last.
-    lengths = [data[step]["response_length/max"] for step in range(1, steps + 1)]
-    assert lengths[:4] == [16] * 4
-    assert lengths[4:] == [24] * (steps - 4)
+    # Stages: the rule holds after three steps, so the fourth is the first stage's last; a step later where a kill fell
+    # between the third one's checkpoint and the rule.
+    history = json.loads((run.out / "stages.json").read_text())["history"]
+    assert [entry["stage"] for entry in history] == ["short", "long"]
+    last = history[1]["from_step"]
+    assert last in (4, 5)
+    assert {step: data[step]["response_length/max"] for step in range(1, steps + 1)} == {
+        step: 16 if step <= last else 24 for step in range(1, steps + 1)
+    }
     # Trackers: one wandb run, beside the checkpoints and not in some node's working folder.
     wandb_runs = list((run.out / "wandb").glob("offline-run-*"))
     assert len({folder.name.rsplit("-", 1)[1] for folder in wandb_runs}) == 1
