@@ -266,3 +266,26 @@ def test_a_reading_lost_to_a_kill_is_made_up_for(tmp_path: Path) -> None:
     state = State.load(tmp_path / "stages.json")
     assert state is not None
     assert state.readings["until"] == [(1, 0.5), (2, 0.5), (3, 0.5), (4, 0.5)]
+
+
+def test_a_trainer_that_outlives_its_driver_spoils_nothing(tmp_path: Path) -> None:
+    """Ray ends a killed driver's actors only after some seconds: the old trainer may still write then."""
+    (tmp_path / "plan.yaml").write_text(PLAN)
+    state_path = tmp_path / "stages.json"
+    State(0, 3, {}, None, [], None).save(state_path)
+    old = StageWatch(tmp_path / "plan.yaml", state_path)
+    State(0, 4, {}, None, [], None).save(state_path)
+    old.observe(1, 9, {"response_length/clip_ratio": 0.5})
+    state = State.load(state_path)
+    assert state is not None
+    assert (state.launches, state.readings) == (4, {})
+
+
+def test_no_start_empties_the_metrics_of_another(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run(staged(tmp_path), env=environment, capture_output=True, timeout=120, check=True)
+    before = {path.name: path.read_text() for path in (tmp_path / "run" / "metrics").iterdir()}
+    (tmp_path / "run" / "stages.json").unlink()  # as if written back by an old trainer, or lost
+    subprocess.run(staged(tmp_path, total=16), env=environment, capture_output=True, timeout=120, check=True)
+    after = {path.name: path.read_text() for path in (tmp_path / "run" / "metrics").iterdir()}
+    assert {name: after[name] for name in before} == before

@@ -193,7 +193,7 @@ class StageWatch:
         """Take note of a validation, that before the first step of a resumed run included: its own may be lost."""
         if self.plan.stop is not None:
             self._read(STOP, self.plan.stop, step, metrics)
-            self.state.save(self.state_path)
+            self._save()
         if self.best is not None:
             self.best.validated(step, metrics)
 
@@ -202,7 +202,7 @@ class StageWatch:
         for name, rule in ((UNTIL, self.plan.stages[self.state.stage].until), (STOP, self.plan.stop)):
             if rule is not None:
                 self._read(name, rule, step, metrics)
-        self.state.save(self.state_path)
+        self._save()
 
     def observe(self, step: int, total_steps: int, metrics: Mapping[str, Any]) -> int | None:
         """Take note of a step's metrics.
@@ -233,7 +233,7 @@ class StageWatch:
                 continue
             self.state.decision = {"at_step": step + 1, "to": to, "why": why}
             print(f"[hicra] step {step + 1} is the last of stage {stage.name!r}: {why}", flush=True)
-        self.state.save(self.state_path)
+        self._save()
         return self.state.decision["at_step"] if self.state.decision else None
 
     def _read(self, name: str, rule: Rule, step: int, metrics: Mapping[str, Any]) -> bool:
@@ -243,3 +243,9 @@ class StageWatch:
         if reading is not None and step not in (known for known, _ in pairs):
             pairs.append((step, reading))
         return reading is not None
+
+    def _save(self) -> None:
+        """Write the state, unless a later start has: a cluster ends a killed driver's actors only after a while."""
+        on_disk = State.load(self.state_path)
+        if on_disk is None or on_disk.launches <= self.state.launches:
+            self.state.save(self.state_path)

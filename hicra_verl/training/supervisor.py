@@ -86,7 +86,8 @@ class Supervisor:
                 refuse_another_runs_best(self.folder, saved)
                 state.recover(saved, self.plan, self.obey_stop)
                 self._remove_older(saved)
-                state.launches += state.stopped is None
+                if state.stopped is None:
+                    state.launches = self._next_launch(state)
                 state.save(self.state_path)
                 if state.stopped is not None:
                     print(f"[hicra] the run has been stopped at step {saved}: {state.stopped}", flush=True)
@@ -101,6 +102,18 @@ class Supervisor:
                     return 0  # verl reached the last step it was given
                 if last_saved_step(self.folder) < after.decision["at_step"]:
                     raise StagesError("verl ended without the checkpoint that the next stage starts from")
+
+    def _next_launch(self, state: State) -> int:
+        """The number of this start, and its metrics file: verl's file logger empties the file it is given."""
+        metrics = self.folder / "metrics"
+        metrics.mkdir(exist_ok=True)
+        numbers = [int(file.stem) for file in metrics.glob("*.jsonl") if file.stem.isdigit()]
+        launch = max(state.launches, *numbers, 0) + 1
+        self._metrics_file(launch).touch()
+        return launch
+
+    def _metrics_file(self, launch: int) -> Path:
+        return self.folder / "metrics" / f"{launch:04d}.jsonl"
 
     def _remove_older(self, saved: int) -> None:
         keep = self.given.get("trainer.max_actor_ckpt_to_keep", "")
@@ -144,15 +157,12 @@ class Supervisor:
 
     def _environment(self, state: State) -> tuple[set[str], dict[str, str]]:
         """The variables that make one run of it in every tracker, however many processes it takes, and all of them."""
-        metrics = self.folder / "metrics"
-        metrics.mkdir(exist_ok=True)
         defaults: dict[str, Any] = {
             "WANDB_RUN_ID": uuid.uuid5(uuid.NAMESPACE_URL, str(self.folder)).hex[:16],
             "WANDB_RESUME": "allow",
             "WANDB_DIR": self.folder,
             "TENSORBOARD_DIR": self.folder / "tensorboard",
-            # verl's file logger empties its file when it starts, so each start gets one of its own.
-            "VERL_FILE_LOGGER_PATH": metrics / f"{state.launches:04d}.jsonl",
+            "VERL_FILE_LOGGER_PATH": self._metrics_file(state.launches),
         }
         environment = {**{name: str(value) for name, value in defaults.items()}, **os.environ}
         secrets = kept_back(environment)
