@@ -27,6 +27,7 @@ CLUSTER = ROOT / "recipes" / "cluster"
 STANDINS = {
     "srun": """
         while [[ $1 == --* || $1 == -w ]]; do if [ "$1" = -w ]; then shift; export ON=$1; fi; shift; done
+        export CUDA_VISIBLE_DEVICES=0 ROCR_VISIBLE_DEVICES=0   # both, as Slurm 22.05 does without AutoDetect
         exec "$@"
     """,
     "scontrol": """
@@ -47,8 +48,8 @@ STANDINS = {
 }
 NOTE = """#!/usr/bin/env bash
 note() {
-    printf '{"node": "%s", "words": "%s", "cpus": "%s", "auth": "%s", "address": "%s"}\\n' "${ON:-}" "$*" \\
-        "${SRUN_CPUS_PER_TASK:-}" "${RAY_AUTH_MODE:-} ${RAY_AUTH_TOKEN:-}" "${RAY_ADDRESS:-}" >> "${CALLS}"
+    printf '{"node": "%s", "words": "%s", "cpus": "%s", "auth": "%s", "address": "%s", "rocr": "%s"}\\n' "${ON:-}" "$*" \\
+        "${SRUN_CPUS_PER_TASK:-}" "${RAY_AUTH_MODE:-} ${RAY_AUTH_TOKEN:-}" "${RAY_ADDRESS:-}" "${ROCR_VISIBLE_DEVICES:-}" >> "${CALLS}"
 }
 """
 
@@ -89,6 +90,7 @@ def test_slurm_starts_ray_everywhere_and_then_the_recipe(tmp_path: Path) -> None
     assert "--head --node-ip-address=10.0.0.1 --port=22345" in start["n1"]["words"]
     assert "--address=10.0.0.1:22345" in start["n2"]["words"]
     for call in start.values():
+        assert call["rocr"] == ""  # "Please don't set ROCR_VISIBLE_DEVICES when HIP/CUDA_VISIBLE_DEVICES is set" (verl)
         assert call["address"] == ""  # with RAY_ADDRESS `ray start` refuses to begin a cluster
         assert "--num-gpus=8 --num-cpus=64" in call["words"]
     # srun gives a step one core of the task's 64 where this is not said (Slurm 22.05 and later).

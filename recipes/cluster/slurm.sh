@@ -50,7 +50,9 @@ mapfile -t nodes < <(scontrol show hostnames "${SLURM_JOB_NODELIST}")
 head_ip=$(on "${nodes[0]}" hostname -I | awk '{print $1}')   # never a loopback address, which other nodes cannot reach
 port=$((20000 + SLURM_JOB_ID % 10000))   # two jobs may share a node
 export RAY_ADDRESS=${head_ip}:${port}
-start=(env -u RAY_ADDRESS "${ray[@]}" start --num-gpus="${GPUS_PER_NODE}" --num-cpus="${SRUN_CPUS_PER_TASK}"
+# Slurm names a step's GPUs for NVIDIA and for AMD at once where its configuration does not say which they are; verl
+# refuses that.
+start=(env -u RAY_ADDRESS -u ROCR_VISIBLE_DEVICES "${ray[@]}" start --num-gpus="${GPUS_PER_NODE}" --num-cpus="${SRUN_CPUS_PER_TASK}"
     --disable-usage-stats --block)
 
 on "${nodes[0]}" "${start[@]}" --head --node-ip-address="${head_ip}" --port="${port}" &
