@@ -46,10 +46,11 @@ STANDINS = {
     """,
     "recipe": 'note recipe "$@"; sleep "${RECIPE_S:-0}" > /dev/null 2>&1; exit "${RECIPE_CODE:-0}"',
 }
-NOTE = """#!/usr/bin/env bash
+NOTE = r"""#!/usr/bin/env bash
 note() {
-    printf '{"node": "%s", "words": "%s", "cpus": "%s", "auth": "%s", "address": "%s", "rocr": "%s"}\\n' "${ON:-}" "$*" \\
-        "${SRUN_CPUS_PER_TASK:-}" "${RAY_AUTH_MODE:-} ${RAY_AUTH_TOKEN:-}" "${RAY_ADDRESS:-}" "${ROCR_VISIBLE_DEVICES:-}" >> "${CALLS}"
+    printf '{"node": "%s", "words": "%s", "cpus": "%s", "auth": "%s", "address": "%s", "rocr": "%s"}\n' \
+        "${ON:-}" "$*" "${SRUN_CPUS_PER_TASK:-}" "${RAY_AUTH_MODE:-} ${RAY_AUTH_TOKEN:-}" "${RAY_ADDRESS:-}" \
+        "${ROCR_VISIBLE_DEVICES:-}" >> "${CALLS}"
 }
 """
 
