@@ -216,7 +216,7 @@ def validation(row: dict[str, float]) -> float | None:
 
 
 def test_a_token_left_behind_keeps_nodes_apart_where_no_mode_is_said(tmp_path: Path) -> None:
-    """Why the cluster scripts set RAY_AUTH_MODE: `ray start --head` finds the token in ~/.ray, the other node does not."""
+    """Why the scripts set RAY_AUTH_MODE: `ray start --head` finds the token in ~/.ray, the other node does not look."""
     with (
         pytest.raises(RuntimeError, match="InvalidAuthToken.*RAY_AUTH_MODE is currently 'disabled'"),
         two_nodes.two_nodes(tmp_path, {}),
