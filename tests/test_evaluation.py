@@ -30,8 +30,8 @@ from hicra_verl.data.sources import Problem
 from hicra_verl.evaluation import engines
 from hicra_verl.evaluation.benchmarks import SAMPLES, TEMPERATURE, EvaluationError, Item, load_benchmark
 from hicra_verl.evaluation.run import Sample, load_samples, seed_of
-from hicra_verl.evaluation.summary import bootstrap_interval, summarise
-from hicra_verl.evaluation.table import build, load_results, paper_numbers
+from hicra_verl.evaluation.comparison import bootstrap_interval
+from hicra_verl.evaluation.summary import summarise
 from hicra_verl.grams import load_grams
 from hicra_verl.metrics.pass_at_k import pass_at_k
 
@@ -265,55 +265,3 @@ def test_a_spoilt_samples_file_names_its_line(tmp_path: Path) -> None:
         load_samples(tmp_path / "s.jsonl")
     with pytest.raises(EvaluationError, match="no such benchmark"):
         load_benchmark("x", tmp_path)
-
-
-# --- the tables -------------------------------------------------------------------------------------------------------
-
-
-def result(folder: Path, row: str | None, model: str, problems: int = 40) -> Path:
-    folder.mkdir()
-    figures = {"problems": problems, "samples": 160, "pass@1": 0.6, "pass@1_interval": [0.5, 0.7]}
-    (folder / "settings.json").write_text(json.dumps({"row": row, "model": model}))
-    (folder / "summary.json").write_text(json.dumps({"benchmarks": {"amc23": figures}}))
-    return folder
-
-
-def test_the_tables(tmp_path: Path) -> None:
-    folders = [result(tmp_path / "a", "qwen25_7b_hicra", "x"), result(tmp_path / "b", None, "org/SmolLM2", 3)]
-    text, vision = build(load_results(folders))
-    lines = {(line.model, line.method, line.whose): line.cells for line in text.lines}
-    assert lines[("Qwen2.5-7B-Base", "HICRA", "paper")][3] == "55.1"
-    assert lines[("Qwen2.5-7B-Base", "HICRA", "ours")] == ("", "", "", "60.0 [50.0, 70.0]", "", "")
-    assert lines[("Qwen2.5-7B-Base", "HICRA", "ours - paper")][3] == "+4.9 [-5.1, +14.9]"
-    assert lines[("SmolLM2", "", "ours")][3] == "60.0 [50.0, 70.0]*"
-    assert lines[("Qwen2.5-7B-Base", "GRPO", "ours")] == ("",) * 6  # never run: blank
-    assert ("Qwen2.5-7B-Base", "GRPO", "ours - paper") not in lines
-    assert lines[("Qwen2.5-7B-Base", "Placebo HICRA, random n-grams", "authors, in review")][:3] == ("14.6", "9.3", "")
-    assert text.notes == (
-        "* on part of the benchmark only (AMC23: 3 of 40 problems)",
-        "the paper prints the difference to GRPO as +5.4; 73.1 - 68.5 is +4.6",
-    )
-    assert len(vision.columns) == 4
-
-
-@pytest.mark.parametrize("form", ["text", "markdown", "latex", "html"])
-def test_table_formats(form: str, tmp_path: Path) -> None:
-    folder = result(tmp_path / "a", "qwen25_7b_hicra", "x")
-    done = CliRunner().invoke(app, ["table", str(folder), "--format", form], env={"COLUMNS": "220"})
-    assert done.exit_code == 0, done.output
-    assert "55.1" in done.output
-    assert "+4.9" in done.output
-
-
-def test_results_that_cannot_be_shown(tmp_path: Path) -> None:
-    with pytest.raises(EvaluationError, match="holds no finished evaluation"):
-        load_results([tmp_path])
-    twice = [result(tmp_path / "a", "qwen25_7b_hicra", "x"), result(tmp_path / "b", "qwen25_7b_hicra", "y")]
-    with pytest.raises(EvaluationError, match="is in another folder too"):
-        load_results(twice)
-
-
-def test_the_papers_numbers_are_complete() -> None:
-    tables = paper_numbers()["tables"]
-    assert [len(table["rows"]) for table in tables] == [20, 6]
-    assert all(len(row["values"]) == len(table["benchmarks"]) for table in tables for row in table["rows"])
