@@ -1,4 +1,4 @@
-"""Evaluation: Pass@k, intervals, the protocol, an endpoint with faults, resuming after a kill, and the tables."""
+"""Evaluation: Pass@k, intervals, the protocol, an endpoint with faults, and resuming after a kill."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,9 @@ from hicra_verl.append_log import AppendLogError, read_log
 from hicra_verl.cli import app
 from hicra_verl.data.prepare import verl_row
 from hicra_verl.data.sources import Problem
-from hicra_verl.evaluation import engines
-from hicra_verl.evaluation.benchmarks import SAMPLES, TEMPERATURE, EvaluationError, Item, load_benchmark
-from hicra_verl.evaluation.run import Sample, load_samples, seed_of
+from hicra_verl.evaluation.benchmarks import SAMPLES, TEMPERATURE, EvaluationError, load_benchmark
 from hicra_verl.evaluation.comparison import bootstrap_interval
+from hicra_verl.evaluation.run import Sample, load_samples, seed_of
 from hicra_verl.evaluation.summary import summarise
 from hicra_verl.grams import load_grams
 from hicra_verl.metrics.pass_at_k import pass_at_k
@@ -199,36 +198,6 @@ def test_another_setting_does_not_share_a_result(tmp_path: Path) -> None:
     done, _ = run_eval(tmp_path, lambda n: None, "--temperature", "0.7")
     assert done.exit_code == 2
     assert "'temperature': 0.6" in done.output
-
-
-class Echo:
-    """Stands for vLLM on one GPU."""
-
-    def __init__(self, model: str, sampling: engines.Sampling, arguments: dict[str, Any]) -> None:
-        self.where = arguments["tensor_parallel_size"]
-
-    def generate(self, requests: list[engines.Request]) -> Iterator[engines.Completion]:
-        for request in requests:
-            yield engines.Completion(request, f"{request.item.uid} {self.where}", "stop", 1)
-
-
-def test_requests_are_dealt_out_over_a_ray_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    import ray
-
-    monkeypatch.setattr(engines, "VllmEngine", Echo)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
-    ray.init(num_gpus=4, num_cpus=4, include_dashboard=False, object_store_memory=100_000_000)  # logical ones
-    try:
-        sampling = engines.Sampling(0.6, 0.95, 16)
-        requests = [engines.Request(Item("amc23", str(n), [], [], "1", "math", None), 0, n) for n in range(7)]
-        engine = engines.RayVllmEngine(2, 2, "m", sampling, {})
-        done = list(engine.generate(requests))
-        assert sorted(completion.text for completion in done) == [f"{n} 2" for n in range(7)]
-        assert sorted(completion.request.seed for completion in done) == list(range(7))
-        with pytest.raises(EvaluationError, match="3 replicas of 2 GPUs each, but Ray has 4"):
-            engines.RayVllmEngine(3, 2, "m", sampling, {})
-    finally:
-        ray.shutdown()
 
 
 @pytest.mark.parametrize(
