@@ -1,4 +1,4 @@
-"""`hicra table`: the paper's layout, seeds, paired differences and their bootstrap, rows and benchmarks of one's own."""
+"""`hicra table`: the paper's layout, seeds, paired differences with intervals, rows and benchmarks of one's own."""
 
 from __future__ import annotations
 
