@@ -573,6 +573,8 @@ def _emma(repository: Path, rows: int | None) -> None:
         "Math": [
             make("Math", 0, "Look: <image_1> then <image_2>", four, "A", 2),
             make("Math", 1, "How many cubes?\n<image_1>", None, "35", 1),
+            # Math_121 and Math_595: marks left from MATH-Vision, which EMMA's own prompt shows as they are.
+            make("Math", 2, "In machine $R$ it is rotated. <image_1> In $S$, printed. <image2>", four, "B", 1),
         ],
         "Physics": [
             {

@@ -105,7 +105,7 @@ def _cell(ours: dict[str, Any], benchmark: str, notes: list[str]) -> str:
     figures = ours[benchmark]
     low, high = figures["pass@1_interval"]
     text = f"{100 * figures['pass@1']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
-    whole = SOURCES[benchmark].published
+    whole = SOURCES[benchmark].rows
     if whole is not None and figures["problems"] < whole:
         notes.append(
             f"* on part of the benchmark only ({TITLES[benchmark]}: {figures['problems']} of {whole:,} problems)"
