@@ -117,6 +117,8 @@ class FakeHub:
         return self
 
     def close(self) -> None:
+        if not self._thread.is_alive():
+            return
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

@@ -108,11 +108,11 @@ def list_files(name: str, source: Source, revision: str | None) -> Listing:
         found = tree(commit)
         latest = found if newest.sha == commit else tree(newest.sha)
     files, extra = source.select(list(found)), source.select_extra(list(found))
-    wanted = [*source.files, *source.extra_files]
-    if not files or (source.extra_files and not extra):
+    lacking = source.files if not files else source.extra_files if not extra else ()
+    if lacking:
         holds = ", ".join(sorted(found)[:10]) + (", …" if len(found) > 10 else "")
         raise DataError(
-            f"{name}: {source.hub} at {str(commit)[:12]} holds nothing that matches {', '.join(wanted)}, but {holds}. "
+            f"{name}: {source.hub} at {str(commit)[:12]} holds nothing that matches {', '.join(lacking)}, but {holds}. "
             f"Its layout has changed: name an older commit (--revision {name}=COMMIT), or download it and give its "
             "file (--from FILE)."
         )
