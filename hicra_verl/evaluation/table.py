@@ -60,7 +60,7 @@ def paper_numbers() -> dict[str, Any]:
 def published_problems(benchmark: str) -> int | None:
     """How many problems a benchmark has; None for one of one's own."""
     source = SOURCES.get(benchmark)
-    return None if source is None else source.published
+    return None if source is None else source.rows
 
 
 def build(rows: Sequence[Row]) -> list[PaperTable]:
