@@ -91,7 +91,10 @@ def fake_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
     vllm.SamplingParams = lambda **named: types.SimpleNamespace(**named)  # type: ignore[attr-defined]
     exceptions.VLLMValidationError = type("VLLMValidationError", (Exception,), {})  # type: ignore[attr-defined]
     parameters.RequestOutputKind = types.SimpleNamespace(FINAL_ONLY=2)  # type: ignore[attr-defined]
-    for module in (vllm, exceptions, parameters):
+    dead = types.ModuleType("vllm.v1.engine.exceptions")
+    dead.EngineDeadError = type("EngineDeadError", (Exception,), {})  # type: ignore[attr-defined]
+    packages = [types.ModuleType(name) for name in ("vllm.v1", "vllm.v1.engine")]
+    for module in (vllm, exceptions, parameters, dead, *packages):
         monkeypatch.setitem(sys.modules, module.__name__, module)
 
 
@@ -173,6 +176,23 @@ def test_what_was_refused_is_asked_again_and_nothing_else(tmp_path: Path) -> Non
     assert samples_file(tmp_path, "amc23").read_text().count("\n") == 3
     samples = load_samples(samples_file(tmp_path, "amc23"))
     assert sorted(sample.finish_reason for sample in samples) == ["stop", "stop"]
+
+
+@pytest.mark.usefixtures("fake_vllm")
+def test_when_vllm_ends_what_was_answered_is_saved(tmp_path: Path) -> None:
+    """As when its process runs out of memory."""
+    llm, problems = FakeLlm(2), [item(f"p{number}") for number in range(9)]
+    step = llm.step
+
+    def until_it_dies() -> list[Any]:
+        if llm.left <= 3:
+            raise sys.modules["vllm.v1.engine.exceptions"].EngineDeadError("EngineCore encountered an issue")
+        return step()
+
+    llm.left, llm.step = len(problems), until_it_dies  # type: ignore[method-assign]
+    with GradingPool() as pool, pytest.raises(EvaluationError, match="EngineCore encountered an issue.*is saved"):
+        evaluate(problems, {"amc23": 1}, lambda: vllm_engine(llm), tmp_path, 0, pool)
+    assert len(load_samples(samples_file(tmp_path, "amc23"))) >= 2
 
 
 class Forgetful:
@@ -448,6 +468,21 @@ def test_a_benchmark_of_ones_own(tmp_path: Path) -> None:
     shown = CliRunner().invoke(app, ["table", str(tmp_path / "out"), "--format", "markdown"])
     assert "**Other benchmarks: " in shown.output
     assert "| Qwen2.5-7B-Base | gspo | ours | 100.0 [100.0, 100.0] |" in shown.output
+
+
+def test_further_benchmarks_go_into_the_same_folder(tmp_path: Path) -> None:
+    for name in ("amc23", "minerva"):
+        write(tmp_path, [verl_row(Problem(f"Is it {n} ?", "5"), name, n, "qwen", False) for n in range(2)], name)
+    server = FakeServer(lambda body: "\\boxed{5}")
+    try:
+        for name in ("amc23", "minerva", "amc23"):
+            done = CliRunner().invoke(app, eval_words(tmp_path, server.url, name))
+            assert done.exit_code == 0, done.output
+    finally:
+        server.close()
+    assert len(server.asked) == 4
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert {name: figures["pass@1"] for name, figures in summary["benchmarks"].items()} == {"amc23": 1, "minerva": 1}
 
 
 def test_names_of_benchmarks_that_are_not_there(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_all_rows_are_answered_graded_and_in_the_table(
     template: str, names: list[str], hub: Path, tmp_path: Path
 ) -> None:
-    golds: dict[tuple[str, ...], str] = {}
+    answers: dict[tuple[str, ...], str] = {}
     right: dict[str, dict[str, bool]] = {}
     for name in names:
         origin = hub / "datasets" / SOURCES[name].hub
@@ -75,20 +75,21 @@ def test_all_rows_are_answered_graded_and_in_the_table(
         assert len(load_benchmark(name, tmp_path / template)) == len(rows)
         right[name] = {}
         for number, row in enumerate(rows):
-            assert stored_key(row) not in golds, "two prompts that nothing tells apart"
-            good = number % 3 != 0
-            golds[stored_key(row)] = row["reward_model"]["ground_truth"] if good else "-98765.4321"
-            right[name][row["extra_info"]["uid"]] = good
+            gold, prompt = row["reward_model"]["ground_truth"], stored_key(row)
+            # MathVerse asks some problems several times in the very same words: one answer for all of these.
+            answers.setdefault(prompt, gold if number % 3 else "-98765.4321")
+            right[name][row["extra_info"]["uid"]] = answers[prompt] == gold
         assert len(right[name]) == len(rows), name
 
-    server = FakeServer(lambda body: f"So we get \\boxed{{{golds[key(body['messages'])]}}}.")
+    server = FakeServer(lambda body: f"So we get \\boxed{{{answers[key(body['messages'])]}}}.")
     try:
         words = ["--model", "m", "--base-url", server.url, "--data", str(tmp_path), "--template", template]
         run("eval", *names, *words, "--samples", "1", "--row", "new:m_x", "-o", str(tmp_path / "out"))
     finally:
         server.close()
 
-    assert len(server.asked) == len(golds)
+    assert len(server.asked) == sum(map(len, right.values()))
+    assert all(0.5 < sum(found.values()) / len(found) < 0.8 for found in right.values())
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())["benchmarks"]
     wrong: list[str] = []
     for name in names:

@@ -129,10 +129,15 @@ class VllmEngine:
         return {"prompt": text, "multi_modal_data": {"image": [_opened(image) for image in item.images]}}
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """See ``Engine``; a request that vLLM does not take is answered by ``refused``."""
+        """See ``Engine``; a request that vLLM does not take is answered by ``refused``.
+
+        Raises:
+            EvaluationError: if vLLM's own process ends.
+        """
         from vllm import SamplingParams
         from vllm.exceptions import VLLMValidationError  # in some versions no ValueError
         from vllm.sampling_params import RequestOutputKind
+        from vllm.v1.engine.exceptions import EngineDeadError
 
         engine = self.llm.llm_engine
         stop_ids = stop_token_ids(self.sampling.stop, self.llm.get_tokenizer()) if self.sampling.stop else []
@@ -158,7 +163,14 @@ class VllmEngine:
                     running.add(place)
             if not running:
                 return
-            for output in engine.step():
+            try:
+                outputs = engine.step()
+            except EngineDeadError as error:
+                raise EvaluationError(
+                    f"vLLM has ended ({error}); its own messages above say why. Every answer so far is saved; the same "
+                    "command asks for the missing ones, and --vllm-argument max_num_seqs=… makes vLLM need less memory."
+                ) from error
+            for output in outputs:
                 if output.finished:
                     sample = output.outputs[0]
                     # vLLM appends random characters to request names, after a dash.
