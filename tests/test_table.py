@@ -302,6 +302,7 @@ def test_rows_and_benchmarks_of_ones_own(tmp_path: Path) -> None:
         result(tmp_path / "c", "smoke_1b_hicra", "c", {**both, "mathvista": [4] * 1000}),
         result(tmp_path / "d", "smoke_1b_grpo", "d", {"my_set": [2, 2, 2]}, limit=3),
         result(tmp_path / "e", "llama31_8b_base_grpo", "e", {"amc23": [1] * 40}),
+        result(tmp_path / "f", "whole_x", "f", {"my_set": [1] * 3}, limit=100),
     ]
     text, vision, others = build(load_results(folders))
     lines = cells(text)
@@ -322,7 +323,9 @@ def test_rows_and_benchmarks_of_ones_own(tmp_path: Path) -> None:
         ("smoke_1b", "HICRA", "ours"),
         ("smoke_1b", "HICRA - GRPO", "ours"),
         ("smoke_1b", "GRPO", "ours"),
+        ("whole", "x", "ours"),
     }
+    assert found["whole", "x", "ours"] == ("25.0 [25.0, 25.0]",)  # the limit did not cut it
     assert found["smoke_1b", "GRPO", "ours"] == ("50.0 [50.0, 50.0]†",)
     assert "† on part of the benchmark only (my_set: the first 3 problems)" in others.notes
 

@@ -209,7 +209,7 @@ class _Writer:
         """The mark of a cell whose benchmark was not asked in full."""
         whole = published_problems(benchmark)
         if whole is None:
-            if all(run.settings.get("limit") is None for run in runs):
+            if not any(problems >= (run.settings.get("limit") or problems + 1) for run in runs):
                 return ""
             part = f"the first {problems:,} problems"
         elif problems < whole:
