@@ -482,7 +482,7 @@ def _mathvision(repository: Path, rows: int | None) -> None:
     ]
 
     def more(number: int) -> Row:
-        tags = marks[: 2 if number < 338 else 1]
+        tags = marks[: 2 if number < 339 else 1]
         answer, options = ("C", letters) if number % 2 else (str(number), [])
         return make(number, f"{problem('mathvision', number)}\n{' '.join(tags)}", options, answer)
 

@@ -12,12 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import DATA
 from hub_repositories import REPOSITORIES, png, write_awkward_hub
+from hub_repositories import verl_row as verl_format
 from typer.testing import CliRunner
 
 from hicra_verl.cli import app
+from hicra_verl.data import readers
 from hicra_verl.data.files import read_rows
 from hicra_verl.data.overlap import NEAR, NearIndex, tokens
-from hicra_verl.data.prepare import prepare, verl_row
+from hicra_verl.data.prepare import benchmark_texts, prepare, verl_row
 from hicra_verl.data.sources import SOURCES, DataError, Problem
 from hicra_verl.data.vision import emma
 from hicra_verl.evaluation.benchmarks import TITLES
@@ -339,6 +341,22 @@ def made_from(folder: Path, benchmarks: dict[str, list[str]]) -> tuple[list[dict
 def test_what_counts_as_near(one: str, other: str, same: bool) -> None:
     found = NearIndex([one]).nearest(other)
     assert (found is not None and found[0] >= NEAR) is same
+
+
+def test_marks_and_our_own_words_do_not_make_problems_alike(hub: Path, tmp_path: Path) -> None:
+    made("mathvision", hub, tmp_path)
+    texts = benchmark_texts(tmp_path, ["mathvision", "aime24"])
+    assert list(texts) == ["mathvision"]
+    assert texts["mathvision"][0] == "Which is next?\n<image>"
+    index = NearIndex(texts["mathvision"])
+    assert index.nearest("<image>\nWhich is next?") == (1.0, 0)
+    assert index.nearest("<image> Answer with the letter of the right choice.") is None
+
+
+@pytest.mark.parametrize("asked", ["Let's think step by step and output the final answer within \\boxed{}.", ""])
+def test_instructions_around_a_problem_in_verls_format_are_taken_off(asked: str) -> None:
+    row = verl_format(f"Find $x$.\nPlease reason well. {asked}", "1", 0)
+    assert readers.verl(row).text == "Find $x$.\nPlease reason well."
 
 
 def test_near_overlap_against_a_slow_reference() -> None:

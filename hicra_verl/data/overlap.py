@@ -6,12 +6,14 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
+from hicra_verl.data.problems import IMAGE
+
 SHINGLE_TOKENS = 3  # ours
 NEAR = 0.7  # ours: share of token triples in common (Jaccard) from which two problems count as one
 
 # Numbers, words (LaTeX commands too), and the signs that carry meaning: x < 5 is not x > 5. Dollar signs and their
-# like, braces and punctuation come and go between copies of a problem, and are left out.
-_DELIMITER = re.compile(r"\\[()\[\]]")
+# like, braces, marks of images and punctuation come and go between copies of a problem, and are left out.
+_DELIMITER = re.compile(r"\\[()\[\]]|" + IMAGE)
 _TOKEN = re.compile(r"\d+(?:\.\d+)?|\w+|[-+*/^=<>!|%()\[\]±×÷·≤≥≠∈∪∩√−]")
 
 

@@ -17,6 +17,7 @@ from hicra_verl.data.overlap import NEAR, NearIndex, key
 from hicra_verl.data.problems import IMAGE
 from hicra_verl.data.sources import DataError, Problem, Source, UnusableRow
 from hicra_verl.data.templates import messages
+from hicra_verl.data.vision import BY_LETTER
 
 REPEATED = "repeated"
 CONTRADICTING = "repeated with another answer"
@@ -168,14 +169,15 @@ def verl_row(problem: Problem, name: str, number: int, template: str, training: 
 
 
 def benchmark_texts(folder: Path, benchmarks: Iterable[str]) -> dict[str, list[str]]:
-    """The problems of the benchmarks that have been written to ``folder``."""
+    """The problems of the benchmarks that have been written to ``folder``, without what our loaders add to them."""
     import pyarrow.parquet as pq
 
     texts = {}
     for name in benchmarks:
         path = folder / f"{name}.parquet"
         if path.exists():
-            texts[name] = [extra["problem"] for extra in pq.read_table(path)["extra_info"].to_pylist()]
+            found = pq.read_table(path, columns=["extra_info"])["extra_info"].to_pylist()
+            texts[name] = [extra["problem"].removesuffix(BY_LETTER).rstrip() for extra in found]
     return texts
 
 
