@@ -158,7 +158,9 @@ class VllmEngine:
                 try:
                     engine.add_request(str(place), self._prompt(requests[place].item), parameters)
                 except (ValueError, VLLMValidationError) as error:
-                    yield refused(requests[place], str(error))
+                    # Of an image that a processor does not take, only the cause says why.
+                    cause = "" if error.__cause__ is None else f" ({error.__cause__})"
+                    yield refused(requests[place], f"{error}{cause}")
                 else:
                     running.add(place)
             if not running:
@@ -185,7 +187,7 @@ def _opened(image: dict[str, Any]) -> Any:
     try:
         return Image.open(io.BytesIO(image["bytes"])).convert("RGB")
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow raises all of these
-        raise ValueError(f"the image cannot be opened: {error}") from error
+        raise ValueError("the image cannot be opened") from error
 
 
 class RayVllmEngine:
