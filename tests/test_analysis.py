@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from hicra_verl.analysis.dynamics import coloured_pieces, recompute
 from hicra_verl.analysis.recompute import measure
 from hicra_verl.analysis.report import render
-from hicra_verl.analysis.runs import Rollout, RunError, load_run, read_dump, split_label
+from hicra_verl.analysis.runs import Rollout, RunError, load_run, load_runs, read_dump, split_label
 from hicra_verl.cli import app
 from hicra_verl.config import HicraConfig
 from hicra_verl.grams import load_grams
@@ -223,12 +223,13 @@ def test_dynamics_draws_what_is_there(tmp_path: Path) -> None:
         make_run(tmp_path / "c", seed=2),
     ]
     words = ["dynamics", f"hicra={runs[0]}", f"hicra={runs[1]}", f"grpo={runs[2]}", "-o", str(tmp_path / "out")]
-    done = CliRunner().invoke(app, words)
+    done = CliRunner().invoke(app, words, env={"COLUMNS": "200"})
     assert done.exit_code == 0, done.output
     names = {path.stem for path in (tmp_path / "out").glob("*.png")}
     assert {
         "comparison",
-        "dynamics_hicra",
+        "dynamics_hicra_1",
+        "dynamics_hicra_2",
         "forks_grpo",
         "distributions_grpo",
         "sensitivity_grpo",
@@ -246,7 +247,35 @@ def test_dynamics_draws_what_is_there(tmp_path: Path) -> None:
     # Runs of unequal length: two seeds where both are, one beyond.
     assert [(row["step"], row["seeds"]) for row in rows] == [(str(n), "2" if n <= 4 else "1") for n in range(1, 7)]
     with (tmp_path / "out" / "metrics.csv").open() as stream:
-        assert {row["metric"] for row in csv.DictReader(stream)} >= {"hicra/semantic_entropy_nats", "hicra/pass@4"}
+        rows = list(csv.DictReader(stream))
+    assert {row["metric"] for row in rows} >= {"hicra/semantic_entropy_nats", "hicra/pass@4"}
+    # Each seed's numbers are there, and told apart.
+    lengths = {(row["run"], row["step"]) for row in rows if row["metric"] == "response_length/mean"}
+    assert len(lengths) == 6 + 4 + 6
+    assert "the panel 'Pass@8 on training rollouts' is blank (logged in none of these runs)" in done.output
+
+
+def test_a_blank_panel_is_said(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run")
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    for row in rows:
+        row["data"] = {name: value for name, value in row["data"].items() if not name.startswith(("hicra", "val-core"))}
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = CliRunner().invoke(app, ["dynamics", f"grpo={folder}", "-o", str(tmp_path / "out")], env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
+    for panel in ("relative perplexity (1 at the first step)", "token entropy (nats)", "held-out accuracy"):
+        assert f"the panel {panel!r} is blank" in done.output
+
+
+def test_runs_that_would_be_taken_for_each_other(tmp_path: Path) -> None:
+    for name in "abc":
+        make_run(tmp_path / name, steps=1)
+    a, b, c = (str(tmp_path / name) for name in "abc")
+    assert [run.name for run in load_runs([f"x={a}", b, f"x={c}"])] == ["x_1", "b", "x_2"]
+    with pytest.raises(RunError, match="given twice"):
+        load_runs([f"x={a}", f"y={a}"])
+    with pytest.raises(RunError, match="two runs would be called x_1"):
+        load_runs([f"x={a}", f"x={b}", f"x_1={c}"])
 
 
 def test_another_gram_set_replaces_every_text_measure(tmp_path: Path) -> None:

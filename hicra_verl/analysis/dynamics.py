@@ -97,7 +97,7 @@ def draw_all(runs: Sequence[Run], texts: Sequence[dict[int, StepTexts]], grams: 
             rollouts = [rollout for rollout in read_dump(run.dumps[last]) if rollout.response]
             if rollouts:
                 best = max(rollouts, key=lambda rollout: (rollout.score, len(rollout.response)))
-                drawings.append(figures.draw_trace(run.label, last, coloured_pieces(best.response, TextMatcher(grams))))
+                drawings.append(figures.draw_trace(run.name, last, coloured_pieces(best.response, TextMatcher(grams))))
     if len(runs) > 1:
         drawings.append(figures.draw_comparison(runs))
     return drawings
@@ -112,4 +112,4 @@ def save_metrics(runs: Sequence[Run], path: Path) -> None:
         writer.writerow(["run", "step", "metric", "value"])
         for run in runs:
             for step in sorted(run.metrics):
-                writer.writerows([run.label, step, name, value] for name, value in sorted(run.metrics[step].items()))
+                writer.writerows([run.name, step, name, value] for name, value in sorted(run.metrics[step].items()))

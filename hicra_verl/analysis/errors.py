@@ -3,8 +3,9 @@
 The paper's protocol: a judge sees problem, reference and student's solution, names the single most significant reason,
 and answers with one boxed letter. A: unrelated, or no understanding. B: low-level execution (rewriting, calculation,
 algebra, substitution). C: a flaw in the high-level plan. D: acceptable after all. C counts as "Planning & Strategy", A
-and B as "Others"; D is a miss of the grading, not an error of the student's, and is reported apart. The paper's own
-prompt is not published; this one is ours, and its version is part of every cached answer.
+and B as "Others"; D is a miss of the grading, not an error of the student's, and is reported apart. The paper does
+not print its prompt but says where to find it. This one is ours, written without it; its version is part of every
+cached answer.
 """
 
 from __future__ import annotations

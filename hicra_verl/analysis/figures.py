@@ -49,12 +49,14 @@ class Drawing:
         title: one line that says what is seen.
         figure: the figure.
         rows: the numbers drawn, one dict a point.
+        blank: the panels that hold nothing, each with the reason.
     """
 
     name: str
     title: str
     figure: Figure
     rows: list[dict[str, Any]] = field(default_factory=list)
+    blank: list[tuple[str, str]] = field(default_factory=list)
 
     def save(self, folder: Path) -> None:
         """Write all formats and the CSV, and close the figure."""
@@ -84,7 +86,7 @@ def _line(axis: Axes, drawing: Drawing, run: Run, metric: str | None, label: str
     marker = "o" if len(steps) < 4 else None
     axis.plot(steps, values, label=label, color=colour, linewidth=1.6, marker=marker, markersize=3, **style)
     drawing.rows += [
-        {"run": run.label, "metric": metric, "step": s, "value": v} for s, v in zip(steps, values, strict=True)
+        {"run": run.name, "metric": metric, "step": s, "value": v} for s, v in zip(steps, values, strict=True)
     ]
     return True
 
@@ -99,7 +101,7 @@ def draw_dynamics(run: Run) -> Drawing:
     """The four panels of the paper's figure on training dynamics."""
     with plt.rc_context(PLAIN):
         figure, axes = plt.subplots(2, 2, figsize=(8, 5.5), layout="constrained")
-        drawing = Drawing(f"dynamics_{run.label}", f"Training dynamics of {run.label}", figure)
+        drawing = Drawing(f"dynamics_{run.name}", f"Training dynamics of {run.name}", figure)
         figure.suptitle(drawing.title, fontsize=11)
         pairs = (
             (axes[0, 0], "relative perplexity (1 at the first step)", "perplexity_{}_relative"),
@@ -111,7 +113,7 @@ def draw_dynamics(run: Run) -> Drawing:
                 _line(axis, drawing, run, "hicra/" + name.format(kind), f"{kind} tokens", colour)
                 for kind, colour in (("planning", PLANNING), ("execution", EXECUTION))
             ]
-            _finish(axis, any(drawn), "needs the policy's probabilities: log live metrics")
+            _finish(drawing, axis, any(drawn), "needs the policy's probabilities: log live metrics")
         axis = axes[1, 0]
         axis.set_title("diversity of plans (nats)")
         drawn = [
@@ -119,7 +121,7 @@ def draw_dynamics(run: Run) -> Drawing:
             _line(axis, drawing, run, "hicra/semantic_entropy_corrected_nats", "corrected", PLANNING, linestyle=":"),
             _line(axis, drawing, run, "hicra/conditional_entropy_nats", "words after a gram", EXECUTION),
         ]
-        _finish(axis, any(drawn), "neither logged nor recomputed")
+        _finish(drawing, axis, any(drawn), "neither logged nor recomputed")
         axis = axes[1, 1]
         axis.set_title("response length and accuracy")
         drawn = [_line(axis, drawing, run, "response_length/mean", "length (tokens)", OTHER)]
@@ -131,18 +133,21 @@ def draw_dynamics(run: Run) -> Drawing:
             _line(other, drawing, run, validation_metric(run), "held-out accuracy", PLANNING, linestyle="--"),
         ]
         handles = [handle for a in (axis, other) for handle in a.get_legend_handles_labels()[0]]
-        _finish(axis, any(drawn), "neither length nor accuracy was logged", handles)
+        _finish(drawing, axis, any(drawn), "neither length nor accuracy was logged", handles)
+        if validation_metric(run) is None:
+            drawing.blank.append(("held-out accuracy", "no validation was logged: set trainer.test_freq"))
         for axis in axes[1]:
             axis.set_xlabel("training step")
     return drawing
 
 
-def _finish(axis: Axes, drawn: bool, reason: str, handles: list[Any] | None = None) -> None:
+def _finish(drawing: Drawing, axis: Axes, drawn: bool, reason: str, handles: list[Any] | None = None) -> None:
     if drawn:
         # Two axes share one legend, below the panel: inside it would hide curves.
         below = {"handles": handles, "loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "ncols": 3}
         axis.legend(**(below if handles else {}))
     else:
+        drawing.blank.append((axis.get_title(), reason))
         _blank(axis, reason)
 
 
@@ -169,7 +174,7 @@ def draw_comparison(runs: Sequence[Run]) -> Drawing:
             drawn = False
             for place, (label, seeds) in enumerate(methods.items()):
                 drawn |= _method(axis, drawing, label, seeds, metric, COLOURS[place % len(COLOURS)])
-            _finish(axis, drawn, "logged in none of these runs")
+            _finish(drawing, axis, drawn, "logged in none of these runs")
         for axis in axes[1]:
             axis.set_xlabel("training step")
     return drawing
@@ -208,7 +213,7 @@ def draw_forks(run: Run) -> Drawing:
     }
     with plt.rc_context(PLAIN):
         figure, axis = plt.subplots(figsize=(5, 3.2), layout="constrained")
-        drawing = Drawing(f"forks_{run.label}", f"Planning and high-entropy tokens of {run.label}", figure)
+        drawing = Drawing(f"forks_{run.name}", f"Planning and high-entropy tokens of {run.name}", figure)
         axis.set_title(drawing.title)
         shown = 0
         for place, metric in enumerate(names.values()):
@@ -222,7 +227,7 @@ def draw_forks(run: Run) -> Drawing:
             shown += 1
         axis.set_xticks(range(len(names)), list(names))
         axis.set_ylim(0, 1)
-        _finish(axis, shown > 0, "needs token entropies: verl's V1 trainer logs them live")
+        _finish(drawing, axis, shown > 0, "needs token entropies: verl's V1 trainer logs them live")
     return drawing
 
 
@@ -231,7 +236,7 @@ def draw_distributions(run: Run, texts: dict[int, StepTexts], grams: GramSet) ->
     steps = sorted(texts)
     with plt.rc_context(PLAIN):
         figure, (left, right) = plt.subplots(1, 2, figsize=(8.5, 3.6), layout="constrained")
-        drawing = Drawing(f"distributions_{run.label}", f"Words and grams of {run.label}", figure)
+        drawing = Drawing(f"distributions_{run.name}", f"Words and grams of {run.name}", figure)
         for step, colour in ((steps[0], OTHER), (steps[-1], PLANNING)):
             for axis, counts, kind in (
                 (left, [count for _, count in texts[step].words], "words"),
@@ -265,7 +270,7 @@ def draw_sensitivity(run: Run, whole: dict[int, float], parts: list[dict[int, fl
     """
     with plt.rc_context(PLAIN):
         figure, axis = plt.subplots(figsize=(5.5, 3.4), layout="constrained")
-        drawing = Drawing(f"sensitivity_{run.label}", f"Semantic entropy of {run.label} without {share:.0%}", figure)
+        drawing = Drawing(f"sensitivity_{run.name}", f"Semantic entropy of {run.name} without {share:.0%}", figure)
         axis.set_title(f"semantic entropy (nats), {share:.0%} of the grams dropped at random")
         for place, part in enumerate(parts):
             label = f"{len(parts)} random parts" if place == 0 else None

@@ -63,8 +63,8 @@ def chart_data(runs: Sequence[Run]) -> list[dict[str, Any]]:
                     wanted = name.startswith(metric) and "/acc/" in name if metric.endswith("/") else name == metric
                     if wanted:
                         steps, values = run.series(name)
-                        shown = label if len(runs) == 1 else f"{run.label}: {label}"
-                        lines.append({"name": shown, "x": steps, "y": values, "run": run.label, "label": label})
+                        shown = label if len(runs) == 1 else f"{run.name}: {label}"
+                        lines.append({"name": shown, "x": steps, "y": values, "run": run.name, "label": label})
         if lines:
             charts.append({"title": title, "lines": lines})
     return charts
@@ -93,7 +93,7 @@ def trace_data(run: Run, matcher: TextMatcher) -> list[dict[str, Any]]:
             shown = [{"score": score, "pieces": coloured_pieces(text, matcher)} for score, text in chosen]
             right = sum(score > 0 for score, _ in responses)
             steps.append({"step": step, "responses": shown, "right": right, "of": len(responses)})
-        prompts.append({"run": run.label, "prompt": prompt, "steps": steps})
+        prompts.append({"run": run.name, "prompt": prompt, "steps": steps})
     return prompts
 
 
@@ -102,7 +102,7 @@ def token_data(run: Run) -> list[dict[str, Any]]:
     steps = []
     for step, path in sorted(run.traces.items()):
         traces = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        steps.append({"run": run.label, "step": step, "traces": traces})
+        steps.append({"run": run.name, "step": step, "traces": traces})
     return steps
 
 
@@ -130,7 +130,7 @@ def summary_rows(runs: Sequence[Run]) -> list[list[str]]:
             change = values[-1] - values[0]
             rows.append(
                 [
-                    run.label,
+                    run.name,
                     title,
                     f"{values[0]:.3f} (step {steps[0]})",
                     f"{values[-1]:.3f} (step {steps[-1]})",
@@ -161,7 +161,7 @@ def render(
             total = max(1, int(counts.sum()))
             top = counts.argsort()[::-1][:10]
             listed = [f"{grams.grams[place].text} {counts[place] / total:.1%}" for place in top if counts[place]]
-            frequent.append([run.label, f"step {when}", ", ".join(listed)])
+            frequent.append([run.name, f"step {when}", ", ".join(listed)])
     matcher = TextMatcher(grams)
     data = {
         "runs": len(runs),
@@ -170,7 +170,7 @@ def render(
         "tokens": [step for run in runs for step in token_data(run)],
     }
     page = resources.files("hicra_verl.analysis").joinpath("report.html").read_text(encoding="utf-8")
-    gaps = [[run.label, gap] for run in runs for gap in dict.fromkeys(run.gaps)]
+    gaps = [[run.name, gap] for run in runs for gap in dict.fromkeys(run.gaps)]
     parts = {
         "TITLE": html.escape(title),
         "NOTE": html.escape(

@@ -6,7 +6,8 @@ import csv
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -37,8 +38,9 @@ class Run:
     """One training run.
 
     Attributes:
-        label: what figures call it; runs of one label are seeds of one method.
+        label: what figures call its method; runs of one label are seeds of that method.
         path: where it was read from.
+        seed: its place, from 1, among several runs of its label; None for the only one.
         metrics: step to what was logged at it; finite numbers only.
         dumps: step to the file of its rollouts.
         validations: step to the file of its responses to held-out prompts, which come again at each validation.
@@ -48,11 +50,17 @@ class Run:
 
     label: str
     path: Path
+    seed: int | None = None
     metrics: dict[int, dict[str, float]] = field(default_factory=dict)
     dumps: dict[int, Path] = field(default_factory=dict)
     validations: dict[int, Path] = field(default_factory=dict)
     traces: dict[int, Path] = field(default_factory=dict)
     gaps: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """What tells it from every other run: its label, and its place where there are several of that label."""
+        return self.label if self.seed is None else f"{self.label}_{self.seed}"
 
     def series(self, metric: str) -> tuple[list[int], list[float]]:
         """The steps at which a metric was logged, and its values."""
@@ -94,6 +102,29 @@ def load_run(words: str) -> Run:
         )
     _note_missing_steps(run)
     return run
+
+
+def load_runs(words: Sequence[str]) -> list[Run]:
+    """Read several runs; those of one label are numbered in the order given.
+
+    Raises:
+        RunError: as ``load_run``; or if one path is given twice, which would count as two seeds.
+    """
+    runs = [load_run(one) for one in words]
+    paths = [run.path.resolve() for run in runs]
+    again = next((run for place, run in enumerate(runs) if paths[place] in paths[:place]), None)
+    if again is not None:
+        raise RunError(f"{again.path}: given twice; it would count as two seeds. Give each run once")
+    sizes = Counter(run.label for run in runs)
+    seen: Counter[str] = Counter()
+    for run in runs:
+        seen[run.label] += 1
+        run.seed = seen[run.label] if sizes[run.label] > 1 else None
+    names = Counter(run.name for run in runs)
+    clash = next((name for name, count in names.items() if count > 1), None)
+    if clash is not None:  # such as a label "grpo_1" beside two runs labelled "grpo"
+        raise RunError(f"two runs would be called {clash}: give one of them another label (LABEL=PATH)")
+    return runs
 
 
 def _read_folder(path: Path, run: Run) -> None:

@@ -33,12 +33,12 @@ def dynamics(
     TensorBoard. Figures come as PNG, PDF and SVG, with their numbers beside them.
     """
     from hicra_verl.analysis import dynamics as steps
-    from hicra_verl.analysis.runs import RunError, load_run
+    from hicra_verl.analysis.runs import RunError, load_runs
     from hicra_verl.grams import GramSetError, load_grams
 
     try:
         gram_set = load_grams(grams or "paper")
-        runs = [load_run(words) for words in run_words]
+        runs = load_runs(run_words)
         texts = [steps.recompute(run, gram_set, replace=grams is not None) for run in runs]
     except (RunError, GramSetError) as error:
         raise fail(str(error)) from error
@@ -52,9 +52,12 @@ def dynamics(
     for run in runs:
         _, values = run.series("hicra/semantic_entropy_nats")
         change = f"{values[0]:.3f} to {values[-1]:.3f}" if values else ""
-        table.add_row(run.label, str(len(run.metrics)), str(len(run.dumps)), change, "; ".join(run.gaps))
+        table.add_row(run.name, str(len(run.metrics)), str(len(run.dumps)), change, "; ".join(run.gaps))
     console = plain_console()
     console.print(table)
+    for drawing in drawings:
+        for panel, reason in drawing.blank:
+            console.print(f"{drawing.name}: the panel {panel!r} is blank ({reason})")
     console.print(f"{output}: {len(drawings)} figures ({', '.join(d.name for d in drawings)}), metrics.csv")
 
 
@@ -71,15 +74,15 @@ def report(
     """
     from hicra_verl.analysis import dynamics as steps
     from hicra_verl.analysis import report as pages
-    from hicra_verl.analysis.runs import RunError, load_run
+    from hicra_verl.analysis.runs import RunError, load_runs
     from hicra_verl.grams import GramSetError, load_grams
 
     try:
         gram_set = load_grams(grams or "paper")
-        runs = [load_run(words) for words in run_words]
+        runs = load_runs(run_words)
         texts = [steps.recompute(run, gram_set, replace=grams is not None) for run in runs]
         configuration = "\n\n".join(
-            f"{run.label}:\n{words}" for run in runs if (words := pages.recorded_configuration(run.path))
+            f"{run.name}:\n{words}" for run in runs if (words := pages.recorded_configuration(run.path))
         )
         page = pages.render(runs, texts, gram_set, title, configuration)
     except (RunError, GramSetError) as error:

@@ -1,6 +1,7 @@
 """A language model judges phrases (paper v1: candidates annotated by a model, then reviewed by people).
 
-The paper's prompt is not published; this one is ours, and its version is part of every cached answer's key.
+The paper does not print its prompt but says where to find it. This one is ours, written without it; its version is part
+of every cached answer's key.
 """
 
 from __future__ import annotations
