@@ -27,7 +27,7 @@ from hicra_verl.append_log import AppendLogError, read_log
 from hicra_verl.cli import app
 from hicra_verl.data.prepare import verl_row
 from hicra_verl.data.sources import Problem
-from hicra_verl.evaluation.benchmarks import SAMPLES, TEMPERATURE, EvaluationError, load_benchmark
+from hicra_verl.evaluation.benchmarks import SAMPLES, TEMPERATURE, TOP_P, EvaluationError, load_benchmark
 from hicra_verl.evaluation.comparison import bootstrap_interval
 from hicra_verl.evaluation.run import Sample, load_samples, seed_of
 from hicra_verl.evaluation.summary import summarise
@@ -65,7 +65,7 @@ def test_bootstrap_interval_against_the_normal_approximation() -> None:
 
 
 def test_the_protocol_is_the_papers() -> None:
-    assert TEMPERATURE == 0.6
+    assert (TEMPERATURE, TOP_P) == (0.6, 0.95)
     assert SAMPLES == {"aime24": 32, "aime25": 32, "amc23": 4}
 
 
@@ -134,7 +134,7 @@ def test_a_whole_evaluation(tmp_path: Path) -> None:
     assert len(taken) == len(server.asked) == 6 * 4
     assert all(sample.seed == seed_of(0, sample.uid, sample.sample) for sample in taken)
     assert all(sample.correct == (sample.seed % 4 != 0) for sample in taken)
-    assert {body["temperature"] for body in server.asked} == {0.6}
+    assert {(body["temperature"], body["top_p"]) for body in server.asked} == {(TEMPERATURE, TOP_P)}
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())["benchmarks"]["amc23"]
     assert summary["pass@1"] == pytest.approx(np.mean([sample.correct for sample in taken]))
     assert {"pass@1", "pass@2", "pass@4"} <= set(summary)
@@ -206,6 +206,8 @@ def test_another_setting_does_not_share_a_result(tmp_path: Path) -> None:
         (["amc22"], "did you mean 'amc23'?"),
         (["aime24"], "`hicra data aime24 --output …` writes it"),
         (["--row", "qwen25_7b_hikra"], "did you mean 'qwen25_7b_hicra'?"),
+        (["--row", "qwen25_7b_gspo"], "For a row of your own: --row new:qwen25_7b_gspo"),
+        (["--row", "new:qwen25_7b_hicra"], "this row is there already"),
         (["--template-argument", "x"], "expected KEY=VALUE"),
         (["--grams", "papre"], "did you mean 'paper'?"),
     ],
