@@ -28,7 +28,7 @@ CONTEXTS = 3
 MAX_DRAWS = 1_000  # places tried for each random n-gram wanted
 ITEMS_FILE, KEY_FILE = "items.json", "key.json"
 Z = 1.959963984540054  # 95%
-PAPER_PRECISION = {"strategic grams": 0.86, "random n-grams": 0.12}  # the authors, in review; not in the paper
+AUTHORS_PRECISION = {"strategic grams": 0.86, "random n-grams": 0.12}  # in review; not in the paper
 
 
 class PrecisionError(ValueError):

@@ -14,7 +14,7 @@ ROW="${MODEL}_${METHOD}"
 absolute() {
     case $1 in
         /* | *://*) printf '%s' "$1" ;;
-        "~" | "~/"*) printf '%s' "${HOME}${1#"~"}" ;;
+        \~ | \~/*) printf '%s' "${HOME}${1#\~}" ;;
         *) printf '%s' "${PWD}/${1#./}" ;;
     esac
 }
@@ -28,8 +28,9 @@ absolute_files() {
     local words=() word found=()
     IFS=, read -ra words <<<"${1:1:${#1}-2}"
     for word in "${words[@]}"; do
-        word=${word//[\"\' ]/}
-        found+=("'$(absolute "${word}")'")
+        read -r word <<<"${word}"                      # without the spaces around it
+        word=${word#[\"\']}
+        found+=("'$(absolute "${word%[\"\']}")'")
     done
     (IFS=, && printf '[%s]' "${found[*]}")
 }

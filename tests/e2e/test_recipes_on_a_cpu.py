@@ -29,6 +29,8 @@ CHOSEN = [
     "llama31_8b_instruct_hicra",
     "qwen25_7b_high_entropy",
     "qwen25_vl_7b_hicra",
+    "llama31_8b_base_grpo",
+    "qwen25_1_5b_grpo",
 ]
 ALL = [entry.row for entry in all_recipes() if entry.trains]
 ROWS = ALL if os.environ.get("HICRA_ALL_RECIPES") else CHOSEN
@@ -71,7 +73,12 @@ def test_two_steps(row: str, world_of: Callable[[str], Path], tmp_path: Path) ->
     assert code == 0, log[-3000:]
     steps = [step["data"] for step in rows if "actor/pg_loss" in step["data"]]
     assert len(steps) == 2
-    assert ("hicra/planning_fraction" in steps[0]) == (not row.endswith(("grpo", "entropy_reg")))
+    # Baselines measure what HICRA measures.
+    assert {"hicra/planning_fraction", "hicra/semantic_entropy_nats", "hicra/perplexity_planning"} <= set(steps[0])
+    assert ("hicra/tokens_changed" in steps[0]) == (not row.endswith(("grpo", "entropy_reg")))
+    run_folders = sorted((tmp_path / "wandb").glob("offline-run-*"))
+    assert len(run_folders) == 1
+    assert sorted(path.name for path in (tmp_path / "checkpoints" / "rollouts").glob("*.jsonl")) == ["1.jsonl", "2.jsonl"]
     if row.endswith("high_entropy"):
         # 30% of the tokens, less those whose advantage is zero.
         assert max(step["hicra/tokens_changed"] for step in steps) > 0
@@ -90,8 +97,7 @@ def test_a_longer_context_by_itself(world_of: Callable[[str], Path], tmp_path: P
     world, out = world_of("qwen2"), tmp_path / "checkpoints"
     plan = tmp_path / "plan.yaml"
     plan.write_text(PLAN)
-    # The metrics file is the supervisor's to name.
-    how: dict[str, Any] = {"prompt": 48, "response": 24, "steps": 5, "STAGES": str(plan), "VERL_FILE_LOGGER_PATH": None}
+    how: dict[str, Any] = {"prompt": 48, "response": 24, "steps": 5, "STAGES": str(plan)}
     settings = [COIN, "trainer.test_freq=-1", "actor_rollout_ref.actor.ppo_max_token_len_per_gpu=256"]
 
     def decided() -> bool:
