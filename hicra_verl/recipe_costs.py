@@ -102,7 +102,7 @@ def shape_of(model: str) -> Shape | None:
     config = json.loads(file.read_text(encoding="utf-8"))
     config = config.get("text_config") or config
     layers, hidden, vocabulary = (config[key] for key in ("num_hidden_layers", "hidden_size", "vocab_size"))
-    # Attention takes about 4 and the feed-forward part 3 x its width, in units of hidden squared; embeddings once or twice.
+    # Attention about 3 (with grouped keys and values), the feed-forward part 3 x its width, in units of hidden.
     embeddings = vocabulary * hidden * (1 if config.get("tie_word_embeddings") else 2)
     per_layer = hidden * (3 * hidden + 3 * config.get("intermediate_size", 4 * hidden))
     return Shape(float(layers * per_layer + embeddings), layers, hidden, vocabulary)
@@ -227,7 +227,8 @@ def markdown(recipes: list[Recipe]) -> str:
     lines += [
         "",
         f"All of the paper's rows: {trained:.0f} trainings, about {rounded(hours)} GPU-hours, and "
-        f"{rounded(disk / 1000)} TB of disk if every run is kept; {published:.0f} evaluations of published checkpoints, "
-        f"about {rounded(published_hours)} GPU-hours. Evaluating a trained row costs what its Base row costs.",
+        f"{rounded(disk / 1000)} TB of disk if every run is kept; {published:.0f} evaluations of published "
+        f"checkpoints, about {rounded(published_hours)} GPU-hours. Evaluating a trained row costs what its Base row "
+        "costs.",
     ]
     return "\n".join(lines)

@@ -8,11 +8,11 @@ import re
 import shlex
 import subprocess
 import sys
-import tomllib
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+import tomllib
 from conftest import ROOT
 from packaging.requirements import Requirement
 
@@ -62,7 +62,11 @@ def test_the_extra_is_held_to_verls_own_pins() -> None:
     for name in ("torch", "vllm", "transformers", "flash-attn"):
         assert pinned[name] == f"=={PINS[name]}"
     # Nothing of our own bounds what verl pins.
-    ours = [Requirement(line) for extra in ("recipes", "verl", "analysis") for line in project["optional-dependencies"][extra]]
+    ours = [
+        Requirement(line)
+        for extra in ("recipes", "verl", "analysis")
+        for line in project["optional-dependencies"][extra]
+    ]
     assert not {requirement.name for requirement in ours if requirement.specifier} & {"torch", "vllm", "transformers"}
     for page in PAGES:
         text = page.read_text(encoding="utf-8")

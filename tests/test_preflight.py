@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 from collections.abc import Callable
@@ -61,9 +60,9 @@ def good_node(name: str, wants: wanted.Wanted) -> dict[str, Any]:
     return {
         "node": name,
         "packages": {package: versions.get(package, "1.0") for package in asked["packages"]},
-        "files": {path: 1000 for path in asked["files"]},
+        "files": dict.fromkeys(asked["files"], 1000),
         "unwritable": {},
-        "free_bytes": {path: 5000 * GB for path in asked["folders"]},
+        "free_bytes": dict.fromkeys(asked["folders"], 5000 * GB),
         "sees_marker": True,
         "plugin": "",
         "grams": {"sha256": "905dbd64ee58", "error": ""},
@@ -109,12 +108,32 @@ def _everything(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
     ("change", "group", "found", "remedy"),
     [
         # What `pip install … vllm` gives where nothing holds it to verl's pins.
-        (_set("packages", "vllm", "0.31.0"), "versions", "0.31.0 on two; verl 0.9.1 asks for ==0.24.0", "hicra-verl[gpu]"),
+        (
+            _set("packages", "vllm", "0.31.0"),
+            "versions",
+            "0.31.0 on two; verl 0.9.1 asks for ==0.24.0",
+            "hicra-verl[gpu]",
+        ),
         (_set("packages", "flash-attn", None), "versions", "not installed on two", "--no-build-isolation"),
-        (_set("flash_attention", "undefined symbol: _ZN3c10"), "versions", "undefined symbol", "flash-attn-cu130torch211"),
+        (
+            _set("flash_attention", "undefined symbol: _ZN3c10"),
+            "versions",
+            "undefined symbol",
+            "flash-attn-cu130torch211",
+        ),
         (_set("packages", "hicra-verl", "0.9"), "versions", "0.9, 1.0", "hicra-verl[gpu]"),
-        (_set("plugin", "verl loads, but did not load hicra-verl's entry point"), "plugin", "two: verl loads", "every node"),
-        (_set("grams", {"sha256": "0123456789ab", "error": ""}), "grams", "differs from node to node", "one hicra-verl"),
+        (
+            _set("plugin", "verl loads, but did not load hicra-verl's entry point"),
+            "plugin",
+            "two: verl loads",
+            "every node",
+        ),
+        (
+            _set("grams", {"sha256": "0123456789ab", "error": ""}),
+            "grams",
+            "differs from node to node",
+            "one hicra-verl",
+        ),
         (_everything("files", None), "data", "is not there on two", "hicra data dapo_math_17k --template qwen -o"),
         (_everything("files", 999), "data", "differs from node to node", "shared disk"),
         (_set("sees_marker", False), "paths", "another disk on two", "each node writes its part"),

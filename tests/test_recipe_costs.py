@@ -101,6 +101,8 @@ def test_the_command() -> None:
     assert all(entry.row in done.output for entry in all_recipes())
 
 
-@pytest.mark.parametrize(("value", "shown"), [(0.04, "0.0"), (3.6, "4"), (57.2, "57"), (1234, "1,200"), (13_960, "14,000")])
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.04, "0.0"), (3.6, "4"), (57.2, "57"), (1234, "1,200"), (13_960, "14,000")]
+)
 def test_digits(value: float, shown: str) -> None:
     assert rounded(value) == shown

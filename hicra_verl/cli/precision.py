@@ -160,7 +160,8 @@ def score(
     plain_console().print(table)
     print(
         f"Fleiss' kappa over all items: {result.kappa:.2f}\n"
-        f"the paper's authors in review (second-hand), beside it: {AUTHORS_PRECISION['strategic grams']:.0%} of its strategic grams, "
+        "the paper's authors in review (second-hand), beside it: "
+        f"{AUTHORS_PRECISION['strategic grams']:.0%} of its strategic grams, "
         f"{AUTHORS_PRECISION[RANDOM_ARM]:.0%} of random n-grams; three crowd annotators, sample size and kappa not given"
     )
     shown = result.disagreements[: disagreements or None]

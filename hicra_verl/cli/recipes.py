@@ -47,8 +47,8 @@ def list_recipes(context: typer.Context) -> None:
     console = plain_console()
     console.print(table)
     console.print(
-        "None has been run at full scale by us yet. `hicra recipes costs`: hours, GPU-hours and disk. `hicra recipes check "
-        "ROW`: what is missing for it here. What the paper leaves open: recipes/README.md.",
+        "None has been run at full scale by us yet. `hicra recipes costs`: hours, GPU-hours and disk. `hicra recipes "
+        "check ROW`: what is missing for it here. What the paper leaves open: recipes/README.md.",
     )
 
 

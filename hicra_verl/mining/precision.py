@@ -1,7 +1,7 @@
 """The human check of a gram set, reproducible: a blind sample, several raters, precision with intervals, agreement.
 
 Second-hand, from the paper's review: its authors had three annotators judge 86% of the strategic grams, against 12% of
-random n-grams, to guide the process or propose a plan, with "substantial" agreement; sample size and kappa are not given.
+random n-grams, to guide the process or propose a plan, with "substantial" agreement; sample size and kappa: not given.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata as metadata
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +77,9 @@ def compare(wants: Wanted, nodes: Facts) -> list[Check]:
     ]
 
 
-def _where(nodes: Facts, holds: Callable[[dict[str, Any]], Any]) -> str:
-    """The names of the nodes where something holds, as " on NAME, NAME"; empty where it holds on none."""
-    named = [node["node"] for node in nodes if holds(node)]
-    return f" on {', '.join(named)}" if named else ""
+def _on(nodes: Facts) -> str:
+    """The names of some nodes, as " on NAME, NAME"; empty if there are none."""
+    return f" on {', '.join(node['node'] for node in nodes)}" if nodes else ""
 
 
 def _data(wants: Wanted, nodes: Facts) -> list[Check]:
@@ -90,7 +88,7 @@ def _data(wants: Wanted, nodes: Facts) -> list[Check]:
         name = Path(path).stem
         folder = Path(path).parent
         prepare = f"`hicra data {name} --template {folder.name} -o {folder.parent}`"
-        missing = _where(nodes, lambda node, path=path: node["files"][path] is None)
+        missing = _on([node for node in nodes if node["files"][path] is None])
         if missing:
             checks.append(Check("data", name, f"{path} is not there{missing}", False, f"{prepare}, on a shared disk"))
         elif len({node["files"][path] for node in nodes}) > 1:
@@ -116,7 +114,9 @@ def _count(name: str, setting: str, path: Path, prepare: str) -> Check:
         return Check("data", name, f"{rows:,} problems ({setting}; no account beside it, so not by `hicra data`)")
     said = json.loads(account.read_text(encoding="utf-8"))
     if said["problems"] != rows:
-        return Check("data", name, f"{path}: {rows:,} problems, but its account says {said['problems']:,}", False, prepare)
+        return Check(
+            "data", name, f"{path}: {rows:,} problems, but its account says {said['problems']:,}", False, prepare
+        )
     if said["output_sha256"] != sha256(path):
         return Check("data", name, f"{path}: not the file its account was written for", False, prepare)
     return Check("data", name, f"{rows:,} problems ({setting})")
@@ -129,15 +129,17 @@ def _paths(wants: Wanted, nodes: Facts) -> list[Check]:
             remedy = "give it from the root: a node reads it from the folder where its `ray start` was given"
             checks.append(Check("paths", setting, f"{path} is relative", False, remedy))
     for setting, path in wants.others:
-        missing = _where(nodes, lambda node, path=path: node["files"][path] is None)
+        missing = _on([node for node in nodes if node["files"][path] is None])
         if missing:
             checks.append(Check("paths", setting, f"{path} is not there{missing}", False, "put it on a shared disk"))
     for setting, path in wants.folders:
         reasons = {node["node"]: node["unwritable"][path] for node in nodes if path in node["unwritable"]}
         if reasons:
             said = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
-            checks.append(Check("paths", setting, f"not writable ({said})", False, "set OUTPUT_DIR to a folder that is"))
-    apart = _where(nodes, lambda node: not node["sees_marker"])
+            checks.append(
+                Check("paths", setting, f"not writable ({said})", False, "set OUTPUT_DIR to a folder that is")
+            )
+    apart = _on([node for node in nodes if not node["sees_marker"]])
     if apart:
         remedy = "set OUTPUT_DIR to a shared disk: each node writes its part of a checkpoint, and reads all parts"
         checks.append(Check("paths", wants.folders[0][0], f"another disk{apart}", False, remedy))
@@ -168,7 +170,7 @@ def _software(wants: Wanted, nodes: Facts) -> list[Check]:
         remedy = INSTALL_FLASH_ATTENTION if name == "flash-attn" else INSTALL
         for found in sorted({node["packages"][name] or "" for node in nodes}):
             if not found or not specifier.contains(found, prereleases=True):
-                where = _where(nodes, lambda node, name=name, found=found: (node["packages"][name] or "") == found)
+                where = _on([node for node in nodes if (node["packages"][name] or "") == found])
                 said = f"{found or 'not installed'}{where}; verl {TESTED_VERL} asks for {specifier or 'it'}"
                 checks.append(Check("versions", name, said, False, remedy))
     versions = {node["packages"]["hicra-verl"] for node in nodes}
@@ -222,7 +224,7 @@ def _loggers(wants: Wanted, nodes: Facts) -> list[Check]:
             known = ", ".join(Tracking.supported_backend)
             checks.append(Check("logger", name, "verl knows no such logger", False, f"LOGGER takes a list of {known}"))
         elif name == "wandb":
-            asks = _where(nodes, lambda node: not node["wandb"])
+            asks = _on([node for node in nodes if not node["wandb"]])
             remedy = (
                 "`wandb login` or WANDB_API_KEY before `ray start`, on every node; or WANDB_MODE=offline; or "
                 """LOGGER='["console","file"]'"""
@@ -240,9 +242,7 @@ def _gpus(wants: Wanted, nodes: Facts) -> list[Check]:
         return [Check("GPUs", "device", "cpu: none needed")]
     fit = [node["node"] for node in nodes if len(node["gpu_bytes"]) >= wants.gpus_each]
     found = f"{wants.gpus_each} or more on {len(fit)} of {len(nodes)} nodes; {wants.nodes} x {wants.gpus_each} wanted"
-    remedy = (
-        "set NNODES and GPUS_PER_NODE to what there is, or start Ray on more nodes and set RAY_ADDRESS (recipes/cluster)"
-    )
+    remedy = "set NNODES and GPUS_PER_NODE to what there is, or start Ray on more nodes and set RAY_ADDRESS"
     enough = len(fit) >= wants.nodes
     return [Check("GPUs", "nodes x GPUs", found, enough, "" if enough else remedy)]
 

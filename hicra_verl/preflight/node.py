@@ -23,8 +23,8 @@ def facts(request: dict[str, Any]) -> dict[str, Any]:
     """The facts.
 
     Args:
-        request: ``packages`` (names), ``files`` and ``folders`` (paths), ``grams`` (a gram set), ``marker`` (a file that
-            exists where the asking process is), ``flash_attention`` (whether to import it).
+        request: ``packages`` (names), ``files`` and ``folders`` (paths), ``grams`` (a gram set), ``marker`` (a file
+            that exists where the asking process is), ``flash_attention`` (whether to import it).
 
     Returns:
         For each of these what was found, and where something failed, the reason in words.

@@ -74,11 +74,12 @@ def test_two_steps(row: str, world_of: Callable[[str], Path], tmp_path: Path) ->
     steps = [step["data"] for step in rows if "actor/pg_loss" in step["data"]]
     assert len(steps) == 2
     # Baselines measure what HICRA measures.
-    assert {"hicra/planning_fraction", "hicra/semantic_entropy_nats", "hicra/perplexity_planning"} <= set(steps[0])
+    assert {"hicra/planning_fraction", "hicra/semantic_entropy_nats", "hicra/perplexity_execution"} <= set(steps[0])
     assert ("hicra/tokens_changed" in steps[0]) == (not row.endswith(("grpo", "entropy_reg")))
     run_folders = sorted((tmp_path / "wandb").glob("offline-run-*"))
     assert len(run_folders) == 1
-    assert sorted(path.name for path in (tmp_path / "checkpoints" / "rollouts").glob("*.jsonl")) == ["1.jsonl", "2.jsonl"]
+    dumps = sorted(path.name for path in (tmp_path / "checkpoints" / "rollouts").glob("*.jsonl"))
+    assert dumps == ["1.jsonl", "2.jsonl"]
     if row.endswith("high_entropy"):
         # 30% of the tokens, less those whose advantage is zero.
         assert max(step["hicra/tokens_changed"] for step in steps) > 0
