@@ -162,7 +162,8 @@ def score(
         f"Fleiss' kappa over all items: {result.kappa:.2f}\n"
         "the paper's authors in review (second-hand), beside it: "
         f"{AUTHORS_PRECISION['strategic grams']:.0%} of its strategic grams, "
-        f"{AUTHORS_PRECISION[RANDOM_ARM]:.0%} of random n-grams; three crowd annotators, sample size and kappa not given"
+        f"{AUTHORS_PRECISION[RANDOM_ARM]:.0%} of random n-grams; three crowd annotators, sample size and kappa "
+        "not given"
     )
     shown = result.disagreements[: disagreements or None]
     print(f"{len(result.disagreements)} disagreements" + (f", the first {len(shown)}:" if shown else ""))

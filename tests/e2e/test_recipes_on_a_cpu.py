@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -13,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 import vision
+from conftest import ROOT
 
 import runs
 from hicra_verl.analysis.runs import load_run
@@ -130,3 +134,53 @@ def test_a_longer_context_by_itself(world_of: Callable[[str], Path], tmp_path: P
             out / f"global_step_{step}" / "actor" / "optim_world_size_1_rank_0.pt", weights_only=False
         )
         assert {int(values["step"]) for values in optimiser["state"].values()} == {step}
+
+
+def test_the_check_asks_every_node(world_of: Callable[[str], Path], tmp_path: Path) -> None:
+    """Two nodes of a Ray cluster that was started elsewhere, in other folders, before anybody thought of this run."""
+    world = world_of("qwen2")
+    # A cluster without tokens: an earlier local ray.init() leaves one that `ray start` would demand (ray 2.60).
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "WANDB_MODE": "offline", "PYTHONPATH": str(ROOT)}
+    environment.pop("RAY_ADDRESS", None)
+    ray = str(Path(sys.executable).with_name("ray"))
+    port, started = 6399, []
+    try:
+        for number, where in enumerate((["--head", f"--port={port}"], [f"--address=127.0.0.1:{port}"])):
+            folder = tmp_path / f"node{number}"
+            folder.mkdir()
+            words = [ray, "start", *where, "--num-cpus=2", "--block", "--object-store-memory=100000000"]
+            words += ["--include-dashboard=false"] if number == 0 else []
+            log = (tmp_path / f"node{number}.log").open("wb")
+            started.append(
+                subprocess.Popen(
+                    words, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                )
+            )
+            time.sleep(20 if number == 0 else 15)
+        knobs = {
+            **environment,
+            "RAY_ADDRESS": f"127.0.0.1:{port}", "MODEL_PATH": str(world / "model"), "NNODES": "1", "GPUS_PER_NODE": "1",
+            "TRAIN_FILE": str(world / "train.parquet"), "TEST_FILE": str(world / "test.parquet"), "STAGES": "none",
+            "OUTPUT_DIR": str(tmp_path / "out"),
+        }  # fmt: skip
+        asked = [sys.executable, "-m", "hicra_verl.cli", "recipes", "check", "qwen25_7b_hicra", "--json", *runs.SMALL]
+
+        def report(*overrides: str) -> tuple[int, list[dict[str, Any]]]:
+            done = subprocess.run([*asked, *overrides], capture_output=True, text=True, env=knobs, cwd=tmp_path)
+            return done.returncode, json.loads(done.stdout)["checks"]
+
+        code, checks = report()
+        assert code == 0, [check for check in checks if not check["ok"]]
+        said = {check["name"]: check["found"] for check in checks}
+        assert said["registered"] == "on 2 of 2"
+        assert said["trainer.default_local_dir"].endswith("writable from 2 nodes")
+        # A path that means another file in each node's folder.
+        os.symlink(world / "test.parquet", tmp_path / "near.parquet")
+        code, checks = report("data.val_files=near.parquet")
+        assert code == 1
+        failed = {check["name"]: check["found"] for check in checks if not check["ok"]}
+        assert failed["near"].count("127.0.0.1") == 2 or "is not there on" in failed["near"]
+        assert failed["data.val_files"] == "near.parquet is relative"
+    finally:
+        for process in started:
+            os.killpg(process.pid, signal.SIGKILL)
