@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
+
+REFUSED = "refused"
+"""The ``finish_reason`` of a question that the server would not take, where such are kept."""
 
 
 class EndpointError(RuntimeError):
@@ -101,24 +104,43 @@ class Endpoint:
                 if left == 0:
                     raise
 
-    def ask_all(self, questions: Sequence[Question]) -> Iterator[tuple[int, Answer]]:
-        """Ask all; yield (place of the question, answer) as they come.
+    def token_ids(self, text: str) -> list[int] | None:
+        """The ids of a text's tokens, where the server says them (vLLM's ``/tokenize``), else None."""
+        from openai import APIStatusError, OpenAIError
+
+        url = self.base_url.rstrip("/").removesuffix("/v1") + "/tokenize"
+        body = {"model": self.model, "prompt": text, "add_special_tokens": False}
+        try:
+            answer = self.client.post(url, cast_to=dict[str, Any], body=body)
+        except (APIStatusError, ValueError):
+            return None
+        except OpenAIError as error:
+            raise EndpointError(f"{self.base_url}: {type(error).__name__}: {error}") from error
+        return answer.get("tokens") if isinstance(answer, dict) else None
+
+    def ask_all(self, questions: Iterable[Question], keep_refusals: bool = False) -> Iterator[tuple[int, Answer]]:
+        """Ask all; yield (place of the question, answer) as they come. Questions are taken as they are asked.
+
+        Args:
+            questions: what to ask.
+            keep_refusals: let a question that the server refuses (400, 413 or 422: too long, say) be answered by
+                ``finish_reason`` REFUSED and the server's message as text, rather than end the asking.
 
         Raises:
             EndpointError: once the server has failed for good; what was in flight then has been yielded before.
         """
-        from openai import OpenAIError
+        from openai import APIStatusError, OpenAIError
 
-        waiting = iter(range(len(questions)))
+        waiting = enumerate(questions)
         with ThreadPoolExecutor(self.concurrency) as threads:
             running: dict[Future[Answer], int] = {}
             failure: Exception | None = None
             while True:
                 while failure is None and len(running) < self.concurrency:
-                    place = next(waiting, None)
-                    if place is None:
+                    place, question = next(waiting, (None, None))
+                    if place is None or question is None:
                         break
-                    running[threads.submit(self.ask, questions[place])] = place
+                    running[threads.submit(self.ask, question)] = place
                 if not running:
                     break
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -126,7 +148,10 @@ class Endpoint:
                     try:
                         yield place, future.result()
                     except (OpenAIError, ValueError) as error:
-                        failure = failure or error
+                        if keep_refusals and isinstance(error, APIStatusError) and error.status_code in (400, 413, 422):
+                            yield place, Answer(str(error), REFUSED, 0, 0)
+                        else:
+                            failure = failure or error
             if failure is not None:
                 raise EndpointError(
                     f"{self.base_url}: {type(failure).__name__}: {failure}. Every answer so far is saved; when the "

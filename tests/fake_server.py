@@ -10,14 +10,23 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 
+class Refused(Exception):
+    """Answered as vLLM answers a prompt that is too long: 400 with a message."""
+
+
 class FakeServer:
     """Answers chat completions with ``reply(body)``; ``fault(n)`` may spoil the n-th request.
 
-    A fault is "429", "500", "hang", "malformed", or None. ``asked`` holds the bodies of the answered requests.
+    A fault is "400", "429", "500", "hang", "malformed", or None. ``asked`` holds the bodies of the answered requests.
+    With ``tokens``, ``/tokenize`` answers as vLLM's does; without, it is absent, as elsewhere. A ``reply`` may raise
+    ``Refused`` for a request that the server does not take.
     """
 
     def __init__(
-        self, reply: Callable[[dict[str, Any]], str], fault: Callable[[int], str | None] = lambda n: None
+        self,
+        reply: Callable[[dict[str, Any]], str],
+        fault: Callable[[int], str | None] = lambda n: None,
+        tokens: dict[str, list[int]] | None = None,
     ) -> None:
         self.asked: list[dict[str, Any]] = []
         self.requests = 0
@@ -29,17 +38,25 @@ class FakeServer:
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                if self.path == "/tokenize":
+                    found = {"tokens": (tokens or {}).get(body["prompt"])}
+                    self.answer(404 if tokens is None else 200, json.dumps(found).encode())
+                    return
                 with lock:
                     server.requests += 1
                     spoilt = fault(server.requests)
                 if spoilt == "hang":
                     time.sleep(3)
-                if spoilt in ("429", "500", "hang"):
+                if spoilt in ("400", "429", "500", "hang"):
                     self.answer(int(spoilt) if spoilt != "hang" else 503, b'{"error": {"message": "spoilt"}}')
                 elif spoilt == "malformed":
                     self.answer(200, b'{"choices": [')
                 else:
-                    content = reply(body)
+                    try:
+                        content = reply(body)
+                    except Refused as error:
+                        self.answer(400, json.dumps({"error": {"message": str(error)}}).encode())
+                        return
                     with lock:
                         server.asked.append(body)
                     message = {"role": "assistant", "content": content}

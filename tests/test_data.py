@@ -1,10 +1,9 @@
-"""Data: every known layout in its exact schema, repetitions, overlap with benchmarks, counts, and changed columns."""
+"""Data: every known layout in its exact schema, awkward rows, repetitions, overlap with benchmarks, counts, changes."""
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,174 +11,49 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import DATA
-from PIL import Image
+from hub_repositories import REPOSITORIES, png, write_awkward_hub
+from hub_repositories import verl_row as verl_format
 from typer.testing import CliRunner
 
 from hicra_verl.cli import app
-from hicra_verl.data.overlap import NearIndex, key
-from hicra_verl.data.prepare import prepare, read_rows
-from hicra_verl.data.sources import SOURCES, DataError
+from hicra_verl.data import readers
+from hicra_verl.data.files import read_rows
+from hicra_verl.data.overlap import NEAR, NearIndex, tokens
+from hicra_verl.data.prepare import benchmark_texts, prepare, verl_row
+from hicra_verl.data.sources import SOURCES, DataError, Problem
+from hicra_verl.data.vision import emma
 from hicra_verl.evaluation.benchmarks import TITLES
+from hicra_verl.grading import grade
+
+VISION = {"hicra_vl", "virl39k", "mathvista", "mathvision", "mathverse", "emma"}
+ROWS = 40
 
 
-def png() -> bytes:
-    stream = io.BytesIO()
-    Image.new("RGB", (28, 28), "red").save(stream, "PNG")
-    return stream.getvalue()
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repositories, with the first rows of each."""
+    folder = tmp_path_factory.mktemp("hub")
+    write_awkward_hub(folder, rows=ROWS)
+    return folder / "datasets"
 
 
-DAPO = (
-    "Solve the following math problem step by step. The last line of your response should be of the form Answer: "
-    "$Answer (without quotes) where $Answer is the answer to the problem.\n\n{}\n\nRemember to put your answer on its "
-    "own line "
-    'after "Answer:".'
-)
+def made(name: str, hub: Path, output: Path, **options: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The rows that `prepare` writes for a data set, and its account."""
+    source = SOURCES[name]
+    template = "vision" if name in VISION else "qwen"
+    prepare(name, source, hub / source.hub, output, template, options.pop("benchmarks", {}), any_count=True, **options)
+    rows = pq.read_table(output / f"{name}.parquet").to_pylist()
+    return rows, json.loads((output / f"{name}.json").read_text("utf-8"))
 
 
-def verl_schema(problem: str, answer: str) -> dict[str, Any]:
-    return {
-        "data_source": "math_dapo",
-        "prompt": [{"content": DAPO.format(problem), "role": "user"}],
-        "ability": "MATH",
-        "reward_model": {"ground_truth": answer, "style": "rule-lighteval/MATH_v2"},
-        "extra_info": {"index": "9a9b6eb4-a1cb-49d1-8c1e-62eaf2f74079"},
-    }
+def prompt(row: dict[str, Any]) -> str:
+    content: str = row["prompt"][0]["content"]
+    ending = "\n\nPlease reason step by step, and put your final answer within \\boxed{}."
+    assert content.endswith(ending)
+    return content.removesuffix(ending)
 
 
-IMAGE = {"bytes": png(), "path": None}
-# One row of each source as the hub has it, where its file lies, and what it must become: (text begins, answer, kind).
-HUB_ROWS: dict[str, tuple[str, dict[str, Any], tuple[str, str, str]]] = {
-    "dapo_math_17k": ("data/dapo-math-17k.parquet", verl_schema("What is 1+1?", "2"), ("What is 1+1?\n", "2", "math")),
-    "deepscaler": (
-        "deepscaler.json",
-        {"problem": "What is 2+2?", "answer": "4", "solution": "It is 4."},
-        ("What is 2+2?\n", "4", "math"),
-    ),
-    "hicra_math": ("train.parquet", verl_schema("What is 3+3?", "6"), ("What is 3+3?\n", "6", "math")),
-    "virl39k": (
-        "39Krelease.parquet",
-        {
-            "question": "<image>How many?",
-            "answer": "\\boxed{3}",
-            "PassRate_32BTrained": 0.5,
-            "PassRate_7BBase": 0.1,
-            "category": "Counting",
-            "source": "s",
-            "qid": "q-1",
-            "image": ["images/a.png"],
-        },
-        ("<image>How many?\n", "3", "math"),
-    ),
-    "aime24": (
-        "data/train-00000-of-00001.parquet",
-        {"id": 60, "problem": "Find it.", "solution": "s", "answer": "025", "url": "u", "year": "2024"},
-        ("Find it.\n", "025", "math"),
-    ),
-    "aime25": (
-        "data/train-00000-of-00001.parquet",
-        {"problem_idx": 1, "problem": "Find $b$.", "answer": 70, "problem_type": ["Number Theory"]},
-        ("Find $b$.\n", "70", "math"),
-    ),
-    "math500": (
-        "test.jsonl",
-        {
-            "problem": "P",
-            "solution": "s",
-            "answer": "\\frac{1}{2}",
-            "subject": "Algebra",
-            "level": 2,
-            "unique_id": "test/1",
-        },
-        ("P\n", "\\frac{1}{2}", "math"),
-    ),
-    "amc23": (
-        "test-00000-of-00001.parquet",
-        {"id": 0, "question": "Q", "answer": "27.0", "url": "u"},
-        ("Q\n", "27", "math"),
-    ),
-    "minerva": ("test-00000-of-00001.parquet", {"question": "Q", "answer": "1.6"}, ("Q\n", "1.6", "math")),
-    "olympiad": (
-        "data/test-00000-of-00001.parquet",
-        {"id": 1606, "question": "Q", "final_answer": ["$2^{3}$"], "subfield": "Algebra"},
-        ("Q\n", "2^{3}", "math"),
-    ),
-    "mathvista": (
-        "data/testmini-00000-of-00001.parquet",
-        {
-            "pid": "1",
-            "question": "How long?",
-            "image": "images/1.jpg",
-            "decoded_image": IMAGE,
-            "choices": None,
-            "unit": "cm",
-            "precision": 1.0,
-            "answer": "1.2",
-            "question_type": "free_form",
-            "answer_type": "float",
-            "metadata": {"grade": "high school"},
-            "query": "q",
-        },
-        ("<image>How long?\nGive the answer to 1 decimal places. (Unit: cm)", "1.2", "number"),
-    ),
-    "mathvision": (
-        "data/test-00000-of-00001.parquet",
-        {
-            "id": "1",
-            "question": "Which? <image1>",
-            "options": ["A", "B"],
-            "image": "images/1.jpg",
-            "decoded_image": IMAGE,
-            "answer": "B",
-            "solution": None,
-            "level": 2,
-            "subject": "logic",
-        },
-        ("Which? <image>\n(A) A\n(B) B\n", "B", "choice"),
-    ),
-    "mathverse": (
-        "testmini.parquet",
-        {
-            "sample_index": "1",
-            "problem_index": "1",
-            "problem_version": "Text Dominant",
-            "question": "Find x. Choices: A:1 B:2",
-            "image": IMAGE,
-            "answer": "A",
-            "question_type": "multi-choice",
-            "metadata": {"split": "testmini"},
-            "query_wo": "q",
-            "query_cot": "q",
-            "question_for_eval": "q",
-        },
-        ("<image>Find x.", "A", "choice"),
-    ),
-    "emma": (
-        "Math/test-00000-of-00001.parquet",
-        {
-            "pid": "math_1",
-            "question": "Look: <image_1> then <image_2>",
-            "options": ["2", "3"],
-            "answer": "A",
-            "image_1": IMAGE,
-            "image_2": IMAGE,
-            "image_3": None,
-            "image_4": None,
-            "image_5": None,
-            "solution": "",
-            "subject": "Math",
-        },
-        ("Look: <image> then <image>\n(A) 2", "A", "choice"),
-    ),
-}
-HUB_ROWS["hicra_vl"] = (
-    "train.parquet",
-    {**verl_schema("<image>How big?", "5"), "images": [{"bytes": png()}]},
-    ("<image>How big?\n", "5", "math"),
-)
-
-
-def write(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:
-    path = folder / name
+def write(path: Path, rows: list[dict[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".parquet":
         pq.write_table(pa.Table.from_pylist(rows), path)
@@ -187,79 +61,311 @@ def write(folder: Path, name: str, rows: list[dict[str, Any]]) -> None:
         path.write_text(json.dumps(rows))
     else:
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    if "39K" in name:
-        with zipfile.ZipFile(folder / "images.zip", "w") as archive:
-            archive.writestr("images/a.png", png())
 
 
-def test_every_source_has_a_row_here_and_every_benchmark_a_source() -> None:
-    assert set(HUB_ROWS) == set(SOURCES)
+def test_every_source_has_a_repository_and_every_benchmark_a_source() -> None:
+    assert {source.hub for source in SOURCES.values()} == set(REPOSITORIES)
     assert set(TITLES) == {name for name, source in SOURCES.items() if not source.training}
 
 
-@pytest.mark.parametrize("name", HUB_ROWS)
-def test_the_hub_layout(name: str, tmp_path: Path) -> None:
-    file, row, (begins, answer, kind) = HUB_ROWS[name]
-    write(tmp_path / "hub", file, [row])
-    template = "vision" if "image" in begins else "qwen"
-    account = prepare(name, SOURCES[name], tmp_path / "hub", tmp_path / "out", template, {}, any_count=True)
-    (made,) = pq.read_table(tmp_path / "out" / f"{name}.parquet").to_pylist()
-    content = made["prompt"][0]["content"]
-    assert content.startswith(begins)
-    assert content.endswith("put your final answer within \\boxed{}.")
-    assert made["reward_model"]["ground_truth"] == answer
-    assert made["extra_info"]["answer_kind"] == kind
-    assert content.count("<image>") == len(made.get("images") or [])
-    assert all(image["bytes"] == png() for image in made.get("images") or [])
-    assert account.problems == 1
-    assert len(account.output_sha256) == 64
-    assert json.loads((tmp_path / "out" / f"{name}.json").read_text())["inputs"].keys() == {Path(file).name}
+# What the first row of each repository becomes: prompt, answer, kind.
+FIRST = {
+    "dapo_math_17k": ("What is the least $n$ with $x<5$?", "4", "math"),
+    "deepscaler": ("What is the least $n$ with $x<5$?", "4", "math"),
+    "hicra_math": (None, "0", "math"),
+    "hicra_vl": (None, "0", "math"),
+    "virl39k": ("<image>\nIs $x<5$?", "B", "choice"),
+    "aime24": (None, None, "math"),
+    "aime25": (None, "70", "math"),
+    "math500": (None, "\\left( 3, \\frac{\\pi}{2} \\right)", "math"),
+    "amc23": (None, None, "math"),
+    "minerva": (None, None, "math"),
+    "olympiad": (None, None, "math"),
+    "mathvista": ("<image>How long is it? (Unit: cm)\nGive the answer to 1 decimal place.", "1.2", "number"),
+    "mathvision": ("Which is next?\n<image>\nAnswer with the letter of the right choice.", "B", "choice"),
+    "mathverse": (None, "D", "choice"),
+    "emma": (
+        "D is <image>. L is <image>. <image> <image>\nAnswer with the letter of the right choice.",
+        "A",
+        "choice",
+    ),
+}
 
 
-@pytest.mark.parametrize("name", HUB_ROWS)
-def test_a_changed_column_is_refused(name: str, tmp_path: Path) -> None:
-    file, row, _ = HUB_ROWS[name]
-    column = SOURCES[name].layouts[0].columns[0]
-    changed = {f"new_{key}" if key == column else key: value for key, value in row.items()}
-    if name in ("math500",):
-        changed.pop("problem", None)
-    if name in ("amc23", "minerva", "olympiad", "aime24", "aime25"):
-        changed = {f"new_{key}": value for key, value in row.items()}
-    write(tmp_path, file, [changed])
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_hub_layout(name: str, hub: Path, tmp_path: Path) -> None:
+    rows, account = made(name, hub, tmp_path)
+    assert account["rows"] == account["problems"] + sum(account["left_out"].values())
+    assert account["problems"] == len(rows)
+    if not SOURCES[name].training:
+        assert account["rows"] == len(rows) == min(ROWS, SOURCES[name].rows or ROWS)
+    text, answer, kind = FIRST[name]
+    assert text is None or prompt(rows[0]) == text
+    assert answer is None or rows[0]["reward_model"]["ground_truth"] == answer
+    assert rows[0]["extra_info"]["answer_kind"] == kind
+    for row in rows:
+        assert prompt(row).count("<image>") == len(row.get("images") or [])
+        assert all(image["bytes"].startswith(b"\x89PNG") for image in row.get("images") or [])
+        assert not re.search(r"<image_?\d", prompt(row))
+        assert row["reward_model"]["ground_truth"] not in ("", "None")
+    assert ("images" in rows[0]) == (name in VISION)
+    assert len({row["extra_info"]["uid"] for row in rows}) == len(rows)
+    # Each input by its own name: four of EMMA's files are called alike.
+    listing = [path.relative_to(hub / SOURCES[name].hub).as_posix() for path in (hub / SOURCES[name].hub).rglob("*.*")]
+    assert sorted(account["inputs"]) == SOURCES[name].select(listing)
+    assert len(account["output_sha256"]) == 64
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_changed_column_is_refused(name: str, hub: Path, tmp_path: Path) -> None:
+    source = SOURCES[name]
+    repository = hub / source.hub
+    listing = [path.relative_to(repository).as_posix() for path in repository.rglob("*.*")]
+    file = source.select(listing)[0]
+    _, row = next(read_rows(repository / file))
+    write(tmp_path / file, [{f"new_{column}": value for column, value in row.items()}])
     with pytest.raises(DataError, match=r"has the columns .* expected .*schema has changed"):
-        prepare(name, SOURCES[name], tmp_path, tmp_path / "out", "qwen", {}, any_count=True)
+        prepare(name, source, tmp_path, tmp_path / "out", "qwen", {}, any_count=True)
     assert not (tmp_path / "out").exists()
 
 
-def test_repetitions_and_benchmarks_are_left_out(tmp_path: Path) -> None:
-    rows = [
-        {"problem": "What is $1+1$?", "answer": "2", "solution": ""},
-        {"problem": "what is  $1 + 1$ ?", "answer": "3", "solution": ""},
-        {
-            "problem": "Find the sum of all integer bases b > 9 for which 17 is a divisor of 97",
-            "answer": "70",
-            "solution": "",
-        },
-        {"problem": "Nothing like it at all, in other words entirely", "answer": "1", "solution": ""},
-        {"problem": "No answer", "answer": "", "solution": ""},
+# --- vision-language benchmarks ---------------------------------------------------------------------------------------
+
+
+def test_mathvision_shows_its_one_picture_once_whatever_the_marks(hub: Path, tmp_path: Path) -> None:
+    """335 of its 3,040 questions have two to eight marks, five have them in the options, for one picture each."""
+    rows, _ = made("mathvision", hub, tmp_path)
+    texts = [prompt(row) for row in rows]
+    assert all(len(row["images"]) == text.count("<image>") == 1 for row, text in zip(rows, texts, strict=True))
+    assert texts[1].startswith("<image>Which cannot be cut out of the figure nearby?\n(picture 1)\n(picture 2)\n")
+    assert "The ant (picture 1) walks home (picture 2)." in texts[2]
+    assert "(picture 1)\n(A) (picture 2)\n(B) (picture 3)" in texts[3]
+    assert texts[4].startswith("<image>Which could be her graph?\n(A) (picture 1)")
+    assert texts[6] == "What is the area of <image>?"
+    assert "(A) 1\n(B) 2" in texts[7]
+    assert rows[5]["reward_model"]["ground_truth"] == "C"
+
+
+def test_mathverse_vision_only_is_asked_in_the_picture(hub: Path, tmp_path: Path) -> None:
+    rows, _ = made("mathverse", hub, tmp_path)
+    only = [row for row in rows if row["extra_info"]["version"] == "Vision Only"]
+    assert len(only) == ROWS // 5
+    assert prompt(only[0]) == (
+        "<image>According to the question shown in the image, please first conduct reasoning, and then answer the "
+        "question and provide the correct option letter, e.g., A, B, C, D, at the end."
+    )
+    assert only[0]["extra_info"]["options"] == ["40°", "60°", "120°", "140°"]
+    assert only[1]["extra_info"]["answer_kind"] == "math"
+    assert "Choices:\nA:40°" in prompt(rows[0])
+    assert prompt(rows[0]).endswith("D:140°\nAnswer with the letter of the right choice.")
+
+
+def test_emma_shows_pictures_where_it_names_them(hub: Path, tmp_path: Path) -> None:
+    rows, _ = made("emma", hub, tmp_path)
+    by_name = {row["extra_info"]["uid"]: row for row in rows}
+
+    def pictures(name: str) -> list[bytes]:
+        return [image["bytes"] for image in by_name[name]["images"]]
+
+    # chem_115 names both of its pictures twice.
+    assert pictures("emma-chem_1") == [png(1), png(2), png(1), png(2)]
+    assert by_name["emma-chem_1"]["reward_model"]["ground_truth"] == "A"
+    assert prompt(by_name["emma-chem_2"]) == (
+        "Which reacts with <image>?\n(A) <image>\n(B) <image>\n(C) <image>\n(D) <image>\n"
+        "Answer with the letter of the right choice."
+    )
+    assert pictures("emma-chem_2") == [png(1 + place) for place in range(1, 6)]
+    assert prompt(by_name["emma-chem_3"]) == "How many bonds has <image>?"
+    assert pictures("emma-chem_4") == [png(5)]
+    assert prompt(by_name["emma-codi_1"]).count("<image>") == 4
+    assert prompt(by_name["emma-math_3"]).startswith(
+        "In machine $R$ it is rotated. <image> In $S$, printed. (picture 2)\n"
+    )
+    assert by_name["emma-math_2"]["extra_info"]["answer_kind"] == "math"
+    assert prompt(by_name["emma-phys_1"]).startswith("- Proton mass, $m_{p}=1.67")
+    assert "\n\nWhat is the maximum overhang?\n\n<image>\n(A) 1" in prompt(by_name["emma-phys_1"])
+
+
+def test_emma_names_a_picture_that_it_does_not_have(hub: Path, tmp_path: Path) -> None:
+    _, row = next(read_rows(hub / "luckychao/EMMA/Math/test-00000-of-00001.parquet"))
+    write(tmp_path / "Math" / "test-0.parquet", [row, {**row, "question": "See <image_5>."}])
+    with pytest.raises(
+        DataError, match=r"a whole, and 1 of its 2 rows .*row 2: image missing \(<image_5> is named.*--any-count"
+    ):
+        prepare("emma", _any_number("emma"), tmp_path, tmp_path / "out", "vision", {})
+    assert not list((tmp_path / "out").iterdir())
+    unmarked = emma({**row, "question": "What is it?", "options": []})
+    assert len(unmarked.images) == 2
+
+
+def test_mathvista_asks_as_it_grades(hub: Path, tmp_path: Path) -> None:
+    rows, _ = made("mathvista", hub, tmp_path)
+    assert prompt(rows[1]).endswith("(A) Yes\n(B) No\nAnswer with the letter of the right choice.")
+    assert prompt(rows[2]) == "<image>Which years?\nGive the answer as a list, like [1, 2, 3]."
+    assert prompt(rows[3]) == "<image>How much is it? (Unit: $)\nGive the answer to 2 decimal places."
+    for row, right, wrong in ((rows[1], "B", "A"), (rows[3], "1.45", "1.46"), (rows[5], "B", "C")):
+        extra = row["extra_info"]
+        for given, correct in ((right, True), (wrong, False)):
+            result = grade(
+                f"\\boxed{{{given}}}",
+                row["reward_model"]["ground_truth"],
+                kind=extra["answer_kind"],
+                options=extra["options"],
+            )
+            assert result.correct is correct
+
+
+def test_virl_images_come_from_the_archive(hub: Path, tmp_path: Path) -> None:
+    rows, account = made("virl39k", hub, tmp_path)
+    assert prompt(rows[2]) == "<image>What is the area?"  # its question has no mark
+    assert [image["bytes"] for image in rows[3]["images"]] == [png(1), png(2)]
+    # Three times the same question of the same picture, once with another answer; a fourth of another picture.
+    assert account["left_out"] == {"repeated": 1, "repeated with another answer": 1}
+    assert account["examples"]["repeated with another answer"] == ["39Krelease.parquet, row 7: 14, and 13 before"]
+
+
+def test_a_missing_image_and_a_mark_too_many_are_counted(hub: Path, tmp_path: Path) -> None:
+    repository = hub / SOURCES["virl39k"].hub
+    _, row = next(read_rows(repository / "39Krelease.parquet"))
+    write(
+        tmp_path / "39Krelease.parquet",
+        [
+            row,
+            {**row, "question": "<image> <image> Two?"},
+            {**row, "image": ["images/absent.png"]},
+            {**row, "answer": ""},
+            {**row, "question": ""},
+        ],
+    )
+    (tmp_path / "images.zip").write_bytes((repository / "images.zip").read_bytes())
+    account = prepare("virl39k", SOURCES["virl39k"], tmp_path, tmp_path / "out", "vision", {}, any_count=True)
+    assert account.left_out == {"image marks unlike images": 1, "image missing": 1, "no answer": 1, "no problem": 1}
+    assert account.examples["image missing"] == [
+        "39Krelease.parquet, row 3: image missing (images/absent.png is neither beside the file nor in images.zip)"
     ]
-    write(tmp_path, "deepscaler.json", rows)
-    aime = {"aime25": ["Find the sum of all integer bases $b>9$ for which $17$ is a divisor of $97$."]}
-    account = prepare("deepscaler", SOURCES["deepscaler"], tmp_path, tmp_path / "out", "qwen", aime, any_count=True)
-    assert (account.rows, account.repeated, account.contradicting, account.problems) == (5, 1, 1, 2)
-    (left_out,) = account.in_a_benchmark
-    assert left_out["benchmark"] == "aime25"
-    assert left_out["similarity"] == 1.0
-    assert account.unusable == ["deepscaler.json, row 5: no answer"]
+
+
+def test_a_template_without_a_place_for_images_is_refused(hub: Path, tmp_path: Path) -> None:
+    source = SOURCES["mathvista"]
+    with pytest.raises(DataError, match=r"0 <image> in the prompt for 1 images; --template vision .*row 1\)"):
+        prepare("mathvista", source, hub / source.hub, tmp_path / "out", "qwen", {}, any_count=True)
+    with pytest.raises(DataError, match=r"2 <image> in the prompt for 0 images"):
+        verl_row(Problem("<image> and <image>", "1"), "x", 0, "vision", False)
+
+
+# --- training data ----------------------------------------------------------------------------------------------------
+
+
+def _any_number(name: str) -> Any:
+    from dataclasses import replace
+
+    return replace(SOURCES[name], rows=None)
+
+
+def test_an_operator_makes_another_problem(hub: Path, tmp_path: Path) -> None:
+    rows, account = made("deepscaler", hub, tmp_path)
+    problems = [row["extra_info"]["problem"] for row in rows]
+    assert problems[:4] == [
+        "What is the least $n$ with $x<5$?",
+        "What is the least $n$ with $x>5$?",
+        "Find $17+25$.",
+        "Find $17-25$.",
+    ]
+    assert account["left_out"] == {"repeated": 1, "no answer": 6}
+
+
+def test_dapo_repeats_every_problem_and_contradicts_itself(hub: Path, tmp_path: Path) -> None:
+    rows, account = made("dapo_math_17k", hub, tmp_path)
+    # Twenty rows twice; of the twenty one repeats another but for white space, one has another answer.
+    assert account["rows"] == 40
+    assert account["left_out"] == {"repeated": 20, "repeated with another answer": 2}
+    assert len(rows) == 18
+    assert all("Solve the following" not in prompt(row) and "Remember" not in prompt(row) for row in rows)
+
+
+def test_repetitions_and_benchmarks_are_left_out(tmp_path: Path) -> None:
+    problems = {
+        "What is $1+1$?": "2",
+        "What  is\n$1+1$? ": "3",
+        "what is $1 + 1$?": "2",
+        "Find the sum of all integer bases b > 9 for which 17 is a divisor of 97": "70",
+        "Nothing like it at all, in other words entirely": "1",
+        "Find $12-25$.": "-13",
+        "No answer": "",
+    }
+    write(
+        tmp_path / "deepscaler.json",
+        [{"problem": problem, "answer": answer, "solution": ""} for problem, answer in problems.items()],
+    )
+    benchmarks = {
+        "aime25": ["Find the sum of all integer bases $b>9$ for which $17$ is a divisor of $97$."],
+        "amc23": ["Find $12+25$."],
+    }
+    rows, account = made_from(tmp_path, benchmarks)
+    assert [row["extra_info"]["problem"] for row in rows] == [
+        "What is $1+1$?",
+        "what is $1 + 1$?",
+        "Nothing like it at all, in other words entirely",
+        "Find $12-25$.",
+    ]
+    assert account["left_out"] == {"repeated with another answer": 1, "in a benchmark": 1, "no answer": 1}
+    (left_out,) = account["in_a_benchmark"]
+    assert (left_out["benchmark"], left_out["similarity"]) == ("aime25", 1.0)
+    assert account["examples"]["no answer"] == ["deepscaler.json, row 7: no answer"]
+    assert account["cleared_of"] == ["aime25", "amc23"]
+
+
+def made_from(folder: Path, benchmarks: dict[str, list[str]]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    prepare("deepscaler", SOURCES["deepscaler"], folder, folder / "out", "qwen", benchmarks, any_count=True)
+    rows = pq.read_table(folder / "out" / "deepscaler.parquet").to_pylist()
+    return rows, json.loads((folder / "out" / "deepscaler.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("What is $x$ if $x<5$?", "What is $x$ if $x>5$?", False),
+        ("Find $17+25$.", "Find $17-25$.", False),
+        ("17+25", "17-25", False),
+        ("Solve $x^2=3.5$.", "Solve $x^2=35$.", False),
+        ("Is it in $[0,1)$?", "Is it in $(0,1)$?", False),
+        ("Find $17+25$.", "find \\(17 + 25\\)", True),
+        # Of a long text, one sign in another copy is a slip of the copy: what may be a benchmark's is left out.
+        (
+            "Every morning Aya goes for a $9$-kilometer-long walk and stops at a coffee shop for $t<5$ minutes.",
+            "Every morning Aya goes for a $9$-kilometer-long walk and stops at a coffee shop for $t>5$ minutes.",
+            True,
+        ),
+    ],
+)
+def test_what_counts_as_near(one: str, other: str, same: bool) -> None:
+    found = NearIndex([one]).nearest(other)
+    assert (found is not None and found[0] >= NEAR) is same
+
+
+def test_marks_and_our_own_words_do_not_make_problems_alike(hub: Path, tmp_path: Path) -> None:
+    made("mathvision", hub, tmp_path)
+    texts = benchmark_texts(tmp_path, ["mathvision", "aime24"])
+    assert list(texts) == ["mathvision"]
+    assert texts["mathvision"][0] == "Which is next?\n<image>"
+    index = NearIndex(texts["mathvision"])
+    assert index.nearest("<image>\nWhich is next?") == (1.0, 0)
+    assert index.nearest("<image> Answer with the letter of the right choice.") is None
+
+
+@pytest.mark.parametrize("asked", ["Let's think step by step and output the final answer within \\boxed{}.", ""])
+def test_instructions_around_a_problem_in_verls_format_are_taken_off(asked: str) -> None:
+    row = verl_format(f"Find $x$.\nPlease reason well. {asked}", "1", 0)
+    assert readers.verl(row).text == "Find $x$.\nPlease reason well."
 
 
 def test_near_overlap_against_a_slow_reference() -> None:
-    texts = ["a b c d e f", "a b c x e f", "p q r s", "a b", ""]
+    texts = ["a b c d e f", "a b c x e f", "p < q > r", "a b", ""]
     index = NearIndex(texts)
-    for text in [*texts, "a b c d e", "zzz"]:
+    for text in [*texts, "a b c d e", "p < q < r", "zzz"]:
 
         def triples(value: str) -> set[tuple[str, ...]]:
-            words = key(value).split()
+            words = tokens(value)
             return {tuple(words[i : i + 3]) for i in range(max(1, len(words) - 2))}
 
         wanted = max(len(triples(text) & triples(other)) / len(triples(text) | triples(other)) for other in texts)
@@ -267,9 +373,26 @@ def test_near_overlap_against_a_slow_reference() -> None:
         assert (0.0 if found is None else found[0]) == pytest.approx(wanted)
 
 
-def test_the_published_count_is_checked(tmp_path: Path) -> None:
-    write(tmp_path, "test.jsonl", [HUB_ROWS["math500"][1]])
-    with pytest.raises(DataError, match=r"1 problems in test\.jsonl, but 500 were published.*--any-count"):
+# --- counts and files -------------------------------------------------------------------------------------------------
+
+
+def test_the_published_count_is_of_rows(hub: Path, tmp_path: Path) -> None:
+    """DeepScaleR's 40,315 are its rows, six of which have no answer: the whole file is taken, another one refused."""
+    source = SOURCES["deepscaler"]
+    with pytest.raises(DataError, match=r"40 rows in deepscaler\.json, but 40,315 were published.*--any-count"):
+        prepare("deepscaler", source, hub / source.hub, tmp_path, "qwen", {})
+    assert not list(tmp_path.iterdir())
+    rows = json.loads((hub / source.hub / "deepscaler.json").read_text())
+    rows += [{"problem": f"What is {number}?", "answer": "1", "solution": ""} for number in range(40_315 - len(rows))]
+    write(tmp_path / "deepscaler.json", rows)
+    account = prepare("deepscaler", source, tmp_path, tmp_path / "out", "qwen", {})
+    assert (account.rows, account.problems) == (40_315, 40_308)
+
+
+def test_a_benchmark_counts_as_a_whole(tmp_path: Path) -> None:
+    rows = [{"problem": f"P{number}", "answer": "1", "unique_id": f"{number}"} for number in range(500)]
+    write(tmp_path / "test.jsonl", [*rows[:-1], {**rows[-1], "answer": None}])
+    with pytest.raises(DataError, match=r"1 of its 500 rows cannot be used \(test.jsonl, row 500: no answer, 1 such"):
         prepare("math500", SOURCES["math500"], tmp_path, tmp_path / "out", "qwen", {})
 
 
@@ -299,20 +422,31 @@ def test_the_command_on_local_files(tmp_path: Path) -> None:
     for name, count in {"aime24": 30, "amc23": 40, "minerva": 272, "olympiad": 675}.items():
         assert f"{count} problems of {count} rows" in done.output.replace("\n", " ")
         assert pq.read_table(tmp_path / "qwen" / f"{name}.parquet").num_rows == count
+    golds = [
+        row["reward_model"]["ground_truth"] for row in pq.read_table(tmp_path / "qwen/minerva.parquet").to_pylist()
+    ]
+    # As published: what they mean is for grading.
+    assert sum(bool(re.fullmatch(r"-?\d+(\.\d+)?e-?\d+", gold)) for gold in golds) == 58
+    assert "4.5e33" in golds
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["data", "amc32"], "did you mean 'amc23'?"),
+        (["data", "chek"], "did you mean 'check'?"),
+        (["data", "check", "amc32"], "did you mean 'amc23'?"),
+        (["data", "check", "--from", "/absent"], "`hicra data check` asks the hub"),
         (["data", "aime24", "--template", "quen"], "did you mean 'qwen'?"),
-        (["data", "aime24", "--from", "/absent"], "holds neither **/*.parquet"),
+        (["data", "aime24", "--from", "/absent"], "holds neither data/train-*.parquet"),
+        (["data", "aime24", "aime25", "--revision", "main"], "for which of aime24, aime25? Give NAME=main"),
+        (["data", "aime24", "--revision", "aime25=main"], "aime25 is not among aime24"),
     ],
 )
 def test_wrong_words(words: list[str], message: str) -> None:
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 2
-    assert message in done.output
+    assert message in done.output.replace("\n", " ")
 
 
 def test_the_list() -> None:

@@ -1,4 +1,4 @@
-"""Evaluation: Pass@k, intervals, the protocol, an endpoint with faults, resuming after a kill, and the tables."""
+"""Evaluation: Pass@k, intervals, the protocol, an endpoint with faults, and resuming after a kill."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,10 @@ from hicra_verl.append_log import AppendLogError, read_log
 from hicra_verl.cli import app
 from hicra_verl.data.prepare import verl_row
 from hicra_verl.data.sources import Problem
-from hicra_verl.evaluation import engines
-from hicra_verl.evaluation.benchmarks import SAMPLES, TEMPERATURE, EvaluationError, Item, load_benchmark
+from hicra_verl.evaluation.benchmarks import SAMPLES, TEMPERATURE, EvaluationError, load_benchmark
+from hicra_verl.evaluation.comparison import bootstrap_interval
 from hicra_verl.evaluation.run import Sample, load_samples, seed_of
-from hicra_verl.evaluation.summary import bootstrap_interval, summarise
-from hicra_verl.evaluation.table import build, load_results, paper_numbers
+from hicra_verl.evaluation.summary import summarise
 from hicra_verl.grams import load_grams
 from hicra_verl.metrics.pass_at_k import pass_at_k
 
@@ -201,36 +200,6 @@ def test_another_setting_does_not_share_a_result(tmp_path: Path) -> None:
     assert "'temperature': 0.6" in done.output
 
 
-class Echo:
-    """Stands for vLLM on one GPU."""
-
-    def __init__(self, model: str, sampling: engines.Sampling, arguments: dict[str, Any]) -> None:
-        self.where = arguments["tensor_parallel_size"]
-
-    def generate(self, requests: list[engines.Request]) -> Iterator[engines.Completion]:
-        for request in requests:
-            yield engines.Completion(request, f"{request.item.uid} {self.where}", "stop", 1)
-
-
-def test_requests_are_dealt_out_over_a_ray_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    import ray
-
-    monkeypatch.setattr(engines, "VllmEngine", Echo)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
-    ray.init(num_gpus=4, num_cpus=4, include_dashboard=False, object_store_memory=100_000_000)  # logical ones
-    try:
-        sampling = engines.Sampling(0.6, 0.95, 16)
-        requests = [engines.Request(Item("amc23", str(n), [], [], "1", "math", None), 0, n) for n in range(7)]
-        engine = engines.RayVllmEngine(2, 2, "m", sampling, {})
-        done = list(engine.generate(requests))
-        assert sorted(completion.text for completion in done) == [f"{n} 2" for n in range(7)]
-        assert sorted(completion.request.seed for completion in done) == list(range(7))
-        with pytest.raises(EvaluationError, match="3 replicas of 2 GPUs each, but Ray has 4"):
-            engines.RayVllmEngine(3, 2, "m", sampling, {})
-    finally:
-        ray.shutdown()
-
-
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -265,55 +234,3 @@ def test_a_spoilt_samples_file_names_its_line(tmp_path: Path) -> None:
         load_samples(tmp_path / "s.jsonl")
     with pytest.raises(EvaluationError, match="no such benchmark"):
         load_benchmark("x", tmp_path)
-
-
-# --- the tables -------------------------------------------------------------------------------------------------------
-
-
-def result(folder: Path, row: str | None, model: str, problems: int = 40) -> Path:
-    folder.mkdir()
-    figures = {"problems": problems, "samples": 160, "pass@1": 0.6, "pass@1_interval": [0.5, 0.7]}
-    (folder / "settings.json").write_text(json.dumps({"row": row, "model": model}))
-    (folder / "summary.json").write_text(json.dumps({"benchmarks": {"amc23": figures}}))
-    return folder
-
-
-def test_the_tables(tmp_path: Path) -> None:
-    folders = [result(tmp_path / "a", "qwen25_7b_hicra", "x"), result(tmp_path / "b", None, "org/SmolLM2", 3)]
-    text, vision = build(load_results(folders))
-    lines = {(line.model, line.method, line.whose): line.cells for line in text.lines}
-    assert lines[("Qwen2.5-7B-Base", "HICRA", "paper")][3] == "55.1"
-    assert lines[("Qwen2.5-7B-Base", "HICRA", "ours")] == ("", "", "", "60.0 [50.0, 70.0]", "", "")
-    assert lines[("Qwen2.5-7B-Base", "HICRA", "ours - paper")][3] == "+4.9 [-5.1, +14.9]"
-    assert lines[("SmolLM2", "", "ours")][3] == "60.0 [50.0, 70.0]*"
-    assert lines[("Qwen2.5-7B-Base", "GRPO", "ours")] == ("",) * 6  # never run: blank
-    assert ("Qwen2.5-7B-Base", "GRPO", "ours - paper") not in lines
-    assert lines[("Qwen2.5-7B-Base", "Placebo HICRA, random n-grams", "authors, in review")][:3] == ("14.6", "9.3", "")
-    assert text.notes == (
-        "* on part of the benchmark only (AMC23: 3 of 40 problems)",
-        "the paper prints the difference to GRPO as +5.4; 73.1 - 68.5 is +4.6",
-    )
-    assert len(vision.columns) == 4
-
-
-@pytest.mark.parametrize("form", ["text", "markdown", "latex", "html"])
-def test_table_formats(form: str, tmp_path: Path) -> None:
-    folder = result(tmp_path / "a", "qwen25_7b_hicra", "x")
-    done = CliRunner().invoke(app, ["table", str(folder), "--format", form], env={"COLUMNS": "220"})
-    assert done.exit_code == 0, done.output
-    assert "55.1" in done.output
-    assert "+4.9" in done.output
-
-
-def test_results_that_cannot_be_shown(tmp_path: Path) -> None:
-    with pytest.raises(EvaluationError, match="holds no finished evaluation"):
-        load_results([tmp_path])
-    twice = [result(tmp_path / "a", "qwen25_7b_hicra", "x"), result(tmp_path / "b", "qwen25_7b_hicra", "y")]
-    with pytest.raises(EvaluationError, match="is in another folder too"):
-        load_results(twice)
-
-
-def test_the_papers_numbers_are_complete() -> None:
-    tables = paper_numbers()["tables"]
-    assert [len(table["rows"]) for table in tables] == [20, 6]
-    assert all(len(row["values"]) == len(table["benchmarks"]) for table in tables for row in table["rows"])

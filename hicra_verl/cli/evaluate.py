@@ -12,6 +12,8 @@ from rich.table import Table
 
 from hicra_verl.cli.app import GramsOption, app, fail
 from hicra_verl.config import nearest
+from hicra_verl.endpoint import REFUSED
+from hicra_verl.evaluation.benchmarks import SAMPLES, TEMPERATURE, TOP_P, EvaluationError, load_benchmark
 from hicra_verl.terminal import plain_console
 
 
@@ -31,20 +33,30 @@ def _arguments(pairs: list[str], option: str) -> dict[str, Any]:
 
 @app.command(name="eval")
 def evaluate(
-    benchmarks: Annotated[list[str], typer.Argument(metavar="BENCHMARK…", help="aime24, aime25, math500, …")],
+    benchmarks: Annotated[
+        list[str],
+        typer.Argument(metavar="BENCHMARK…", help="aime24, math500…; or your own: DATA/TEMPLATE/NAME.parquet."),
+    ],
     model: Annotated[
         str, typer.Option("--model", help="Folder or hub name; with --base-url, the server's name for it.")
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder; an evaluation begun there goes on.")],
     data: Annotated[Path, typer.Option("--data", help="Where `hicra data` wrote.")] = Path("data"),
     template: Annotated[str, typer.Option("--template", help="The prompt template, as for `hicra data`.")] = "qwen",
-    row: Annotated[str | None, typer.Option("--row", help="The paper's row this fills (see `hicra recipes`).")] = None,
+    row: Annotated[
+        str | None,
+        typer.Option("--row", help="The row this fills (see `hicra recipes`), or one of your own: new:MODEL_METHOD."),
+    ] = None,
     base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server instead of vLLM here.")] = None,
     replicas: Annotated[int, typer.Option(help="vLLM copies over a Ray cluster's GPUs; 0: one, in this process.")] = 0,
     gpus_each: Annotated[int, typer.Option(help="GPUs of each copy (tensor parallel).")] = 1,
-    temperature: Annotated[float, typer.Option(help="Paper: 0.6. At 0, one sample a problem.")] = 0.6,
-    top_p: Annotated[float, typer.Option(help="Ours, as DeepSeek-R1's protocol.")] = 0.95,
+    temperature: Annotated[float, typer.Option(help="Paper: 0.6. At 0, one sample a problem.")] = TEMPERATURE,
+    top_p: Annotated[float, typer.Option(help="Ours, as DeepSeek-R1's protocol.")] = TOP_P,
     max_tokens: Annotated[int, typer.Option(help="Of a response; ours: the paper's longer context.")] = 30720,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option(help="A text that ends a response, such as '<|im_end|>' for base Qwen models; repeatable."),
+    ] = None,
     samples: Annotated[
         int | None, typer.Option(help="A problem. Paper: 32 for AIME24 and AIME25, 4 for AMC23, else 1.")
     ] = None,
@@ -68,32 +80,16 @@ def evaluate(
     from hicra_verl.endpoint import Endpoint
     from hicra_verl.evaluation import engines
     from hicra_verl.evaluation import run as runs
-    from hicra_verl.evaluation.benchmarks import SAMPLES, TITLES, EvaluationError, load_benchmark
-    from hicra_verl.evaluation.summary import summarise
-    from hicra_verl.evaluation.table import SUMMARY_FILE
+    from hicra_verl.evaluation.summary import summarise, write_summary
     from hicra_verl.grading.pool import GradingPool
     from hicra_verl.grams import GramSetError, load_grams
-    from hicra_verl.recipes import RecipeError, recipe
+    from hicra_verl.recipes import RecipeError
     from hicra_verl.version import __version__
 
-    sampling = engines.Sampling(
-        temperature, top_p, max_tokens, _arguments(template_argument or [], "--template-argument")
-    )
+    arguments = _arguments(template_argument or [], "--template-argument")
+    sampling = engines.Sampling(temperature, top_p, max_tokens, stop or [], arguments)
     vllm_arguments = _arguments(vllm_argument or [], "--vllm-argument")
-    for name in benchmarks:
-        if name not in TITLES:
-            raise fail(f"{name}: no such benchmark; {nearest(name, list(TITLES))}")
     each = {name: samples or (1 if temperature == 0 else SAMPLES.get(name, 1)) for name in benchmarks}
-    settings = {
-        "model": model,
-        "row": row,
-        "template": template,
-        "sampling": vars(sampling),
-        "samples": samples,
-        "limit": limit,
-        "seed": seed,
-        "hicra_verl": __version__,
-    }
 
     def engine() -> engines.Engine:
         if base_url:
@@ -102,6 +98,46 @@ def evaluate(
             return engines.RayVllmEngine(replicas, gpus_each, model, sampling, vllm_arguments)
         return engines.VllmEngine(model, sampling, vllm_arguments)
 
+    try:
+        row = None if row is None else _row(row)
+        gram_set = load_grams(grams)
+        items = [item for name in each for item in load_benchmark(name, data / template, limit)]
+        settings = {
+            "model": model,
+            "row": row,
+            "template": template,
+            "sampling": vars(sampling),
+            "samples": samples,
+            "limit": limit,
+            "seed": seed,
+            "hicra_verl": __version__,
+        }
+        runs.check_settings(output, settings)
+        with GradingPool() as pool, _progress() as progress:
+            task = progress.add_task("samples", total=sum(each[item.benchmark] for item in items))
+            runs.evaluate(items, each, engine, output, seed, pool, lambda count: progress.advance(task, count))
+        taken = runs.finished_samples(items, each, output)
+    except (AppendLogError, EvaluationError, GramSetError, RecipeError) as error:
+        raise fail(str(error)) from error
+    figures = {name: summarise(found, gram_set) for name, found in taken.items()}
+    write_summary(output, f"{gram_set.name} ({gram_set.sha256[:12]})", figures)
+    _print_figures(figures)
+
+
+def _row(word: str) -> str:
+    from hicra_verl.evaluation.results import OWN_ROW, row_name
+    from hicra_verl.recipes import RecipeError, all_recipes, recipe
+
+    name = row_name(word, [entry.row for entry in all_recipes()])
+    if name == word:
+        try:
+            recipe(word)
+        except RecipeError as error:
+            raise RecipeError(f"--row {error} For a row of your own: --row {OWN_ROW}{word}") from error
+    return name
+
+
+def _progress() -> Progress:
     columns = (
         TextColumn("samples"),
         BarColumn(),
@@ -110,23 +146,7 @@ def evaluate(
         TextColumn("left:"),
         TimeRemainingColumn(),
     )
-    try:
-        if row is not None:
-            recipe(row)
-        gram_set = load_grams(grams)
-        items = [item for name in benchmarks for item in load_benchmark(name, data / template, limit)]
-        runs.check_settings(output, settings)
-        with GradingPool() as pool, Progress(*columns, console=plain_console(stderr=True)) as progress:
-            task = progress.add_task("samples", total=sum(each[item.benchmark] for item in items))
-            runs.evaluate(items, each, engine, output, seed, pool, lambda count: progress.advance(task, count))
-        figures = {name: summarise(runs.load_samples(runs.samples_file(output, name)), gram_set) for name in benchmarks}
-    except (AppendLogError, EvaluationError, GramSetError, RecipeError) as error:
-        raise fail(str(error)) from error
-    summary_file = output / SUMMARY_FILE
-    earlier = json.loads(summary_file.read_text("utf-8"))["benchmarks"] if summary_file.exists() else {}
-    summary = {"grams": f"{gram_set.name} ({gram_set.sha256[:12]})", "benchmarks": {**earlier, **figures}}
-    summary_file.write_text(json.dumps(summary, indent=1) + "\n", "utf-8")
-    _print_figures(figures)
+    return Progress(*columns, console=plain_console(stderr=True))
 
 
 def _print_figures(figures: dict[str, dict[str, Any]]) -> None:
@@ -166,30 +186,52 @@ def _print_figures(figures: dict[str, dict[str, Any]]) -> None:
         if grader:
             listed = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in grader.items())
             console.print(f"{name}: counted as wrong because the grader could not tell: {listed}")
+        if "refusal" in found:
+            count = found["finish_reasons"][REFUSED]
+            console.print(
+                f"{name}: counted as wrong because the engine refused the request: {count} of {found['samples']} "
+                f"samples (the first: {found['refusal']}); the same command asks for them again"
+            )
+        rest = {
+            reason: count
+            for reason, count in found["finish_reasons"].items()
+            if reason not in ("stop", "length", REFUSED)
+        }
+        if rest:
+            listed = ", ".join(f"{count} {reason}" for reason, count in rest.items())
+            console.print(f"{name}: responses that ended neither by themselves nor at --max-tokens: {listed}")
 
 
 @app.command()
 def table(
-    results: Annotated[list[Path] | None, typer.Argument(metavar="[RESULT…]", help="Folders of `hicra eval`.")] = None,
+    results: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[RESULT…]", help="Folders of `hicra eval`; several of one row are its seeds."),
+    ] = None,
     form: Annotated[str, typer.Option("--format", help="text, markdown, latex or html.")] = "text",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write here instead of printing.")] = None,
 ) -> None:
-    """The paper's tables with results in their place; what was never run stays blank."""
-    from hicra_verl.evaluation import table as tables
-    from hicra_verl.evaluation.benchmarks import EvaluationError
+    """The paper's tables with results in their place; what was never run stays blank.
 
-    if form not in tables.FORMATS:
-        raise fail(f"--format {form}: {nearest(form, list(tables.FORMATS))}")
+    Rows of one's own and further benchmarks follow the paper's. HICRA less GRPO is paired by problem, with a 95%
+    bootstrap interval and what it says about chance.
+    """
+    from hicra_verl.evaluation import table_formats as formats
+    from hicra_verl.evaluation.results import load_results
+    from hicra_verl.evaluation.table import build
+
+    if form not in formats.FORMATS:
+        raise fail(f"--format {form}: {nearest(form, list(formats.FORMATS))}")
+    if form == "text" and output is not None:
+        raise fail("--output needs --format markdown, latex or html")
     try:
-        built = tables.build(tables.load_results(results or []))
+        built = build(load_results(results or []))
     except EvaluationError as error:
         raise fail(str(error)) from error
-    if form == "text" and output is None:
-        tables.print_text(built)
-        return
     if form == "text":
-        raise fail("--output needs --format markdown, latex or html")
-    rendered = tables.render(built, form)
+        formats.print_text(built)
+        return
+    rendered = formats.render(built, form)
     if output is None:
         print(rendered)
     else:

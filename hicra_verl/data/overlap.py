@@ -6,23 +6,33 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-SHINGLE_WORDS = 3  # ours
-NEAR = 0.7  # ours: share of word triples in common (Jaccard) from which two problems count as one
+from hicra_verl.data.problems import IMAGE
 
-_WORD = re.compile(r"\w+")
+SHINGLE_TOKENS = 3  # ours
+NEAR = 0.7  # ours: share of token triples in common (Jaccard) from which two problems count as one
+
+# Numbers, words (LaTeX commands too), and the signs that carry meaning: x < 5 is not x > 5. Dollar signs and their
+# like, braces, marks of images and punctuation come and go between copies of a problem, and are left out.
+_DELIMITER = re.compile(r"\\[()\[\]]|" + IMAGE)
+_TOKEN = re.compile(r"\d+(?:\.\d+)?|\w+|[-+*/^=<>!|%()\[\]±×÷·≤≥≠∈∪∩√−]")
 
 
 def key(problem: str) -> str:
-    """What two spellings of one problem share: the words and numbers, case and LaTeX punctuation aside."""
-    return " ".join(_WORD.findall(problem.casefold()))
+    """What two copies of one problem share to the letter: all but the amount of white space."""
+    return " ".join(problem.split())
+
+
+def tokens(problem: str) -> list[str]:
+    """The problem's words, numbers and operators, case aside."""
+    return _TOKEN.findall(_DELIMITER.sub(" ", problem.casefold()))
 
 
 def shingles(problem: str) -> frozenset[str]:
-    """The problem's word triples; of a shorter problem, all its words as one."""
-    words = key(problem).split()
-    if len(words) < SHINGLE_WORDS:
-        return frozenset([" ".join(words)])
-    return frozenset(" ".join(words[i : i + SHINGLE_WORDS]) for i in range(len(words) - SHINGLE_WORDS + 1))
+    """The problem's token triples; of a shorter problem, all its tokens as one."""
+    found = tokens(problem)
+    if len(found) < SHINGLE_TOKENS:
+        return frozenset([" ".join(found)])
+    return frozenset(" ".join(found[i : i + SHINGLE_TOKENS]) for i in range(len(found) - SHINGLE_TOKENS + 1))
 
 
 class NearIndex:
@@ -43,7 +53,7 @@ class NearIndex:
                 self._holders[shingle].append(number)
 
     def nearest(self, problem: str) -> tuple[float, int] | None:
-        """The most similar problem: (Jaccard similarity of word triples, its index); None if nothing is shared."""
+        """The most similar problem: (Jaccard similarity of token triples, its index); None if nothing is shared."""
         found = shingles(problem)
         common = Counter(holder for shingle in found for holder in self._holders.get(shingle, ()))
         if not common:

@@ -6,147 +6,75 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from hicra_verl.data.account import Account
+from hicra_verl.data.files import find_files, read_rows, sha256
 from hicra_verl.data.overlap import NEAR, NearIndex, key
-from hicra_verl.data.sources import DataError, Problem, Source
+from hicra_verl.data.problems import IMAGE
+from hicra_verl.data.sources import DataError, Problem, Source, UnusableRow
 from hicra_verl.data.templates import messages
-from hicra_verl.version import __version__
+from hicra_verl.data.vision import BY_LETTER
+
+REPEATED = "repeated"
+CONTRADICTING = "repeated with another answer"
+IN_A_BENCHMARK = "in a benchmark"
+ROWS_AT_ONCE = 512  # ours: with images, some 100 MB
+
+Placed = tuple[str, Problem]
+"""A problem and the row it is from, as ``"FILE, row N"``."""
 
 
-@dataclass
-class Account:
-    """What became of a data set's rows; written beside the parquet file.
+def read_problems(source: Source, files: dict[str, Path], account: Account) -> Iterator[Placed]:
+    """The problems of a data set's files; rows that cannot be used are counted in ``account.left_out``.
 
-    Attributes:
-        name: the data set.
-        hub: its name on the hub.
-        template: the prompt template.
-        inputs: file name to sha256.
-        rows: rows read.
-        repeated: rows whose problem had been read before.
-        contradicting: of these, those with another answer (the first one is kept).
-        in_a_benchmark: problems left out because a benchmark holds them, as ``{"problem", "benchmark", "similarity"}``.
-        unusable: rows without a problem or an answer, as messages.
-        problems: what is left, and written.
-        published: the published number of problems, None if unknown.
-        output_sha256: of the parquet file.
-    """
-
-    name: str
-    hub: str
-    template: str
-    inputs: dict[str, str]
-    rows: int = 0
-    repeated: int = 0
-    contradicting: int = 0
-    in_a_benchmark: list[dict[str, Any]] = field(default_factory=list)
-    unusable: list[str] = field(default_factory=list)
-    problems: int = 0
-    published: int | None = None
-    output_sha256: str = ""
-    hicra_verl: str = __version__
-
-
-def sha256(path: Path) -> str:
-    """The file's hash (64 hex digits)."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def fetch(source: Source, revision: str | None) -> Path:
-    """Download a data set's files from the hub (or find them in its cache); returns their folder."""
-    from huggingface_hub import snapshot_download
-
-    patterns = [source.files, *([source.extra_files] if source.extra_files else [])]
-    return Path(snapshot_download(source.hub, repo_type="dataset", revision=revision, allow_patterns=patterns))
-
-
-def find_files(name: str, source: Source, origin: Path) -> list[Path]:
-    """The data set's files in a local copy: by the hub's layout, or by the data set's own name.
+    Args:
+        source: what they are.
+        files: name in messages to file.
+        account: where rows are counted.
 
     Raises:
-        DataError: if there are none.
+        DataError: if a file has other columns than known, or a cell another type.
     """
-    if origin.is_file():
-        return [origin]
-    found = sorted(origin.glob(source.files)) or sorted(origin.glob(f"{name}.*"))
-    if not found:
-        raise DataError(f"{origin}: holds neither {source.files} (the hub's layout of {source.hub}) nor {name}.jsonl")
-    return found
-
-
-def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The rows of a .parquet, .jsonl or .json file, numbered from 1, one batch in memory at a time.
-
-    Raises:
-        DataError: if the file or a line of it cannot be read.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        if path.suffix == ".parquet":
-            number = 0
-            for batch in pq.ParquetFile(path).iter_batches(batch_size=1024):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, row
-        elif path.suffix == ".json":
-            yield from enumerate(json.loads(path.read_text(encoding="utf-8")), 1)
-        elif path.suffix == ".jsonl":
-            with path.open("rb") as stream:
-                for number, line in enumerate(stream, 1):
-                    if line.strip():
-                        try:
-                            yield number, json.loads(line.decode("utf-8"))
-                        except ValueError as error:
-                            raise DataError(
-                                f"{path}, line {number}: not valid JSON ({error}); is it cut short?"
-                            ) from error
-        else:
-            raise DataError(f"{path}: expected a .parquet, .jsonl or .json file")
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
-    except ValueError as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path}: not valid JSON ({error})") from error
-
-
-def read_problems(source: Source, files: Iterable[Path], account: Account) -> Iterator[Problem]:
-    """The problems of a data set's files; rows without a problem or an answer are recorded in ``account.unusable``."""
-    for path in files:
+    for label, path in files.items():
         layout = None
         for number, row in read_rows(path):
-            where = f"{path.name}, row {number}"
+            where = f"{label}, row {number}"
             layout = layout or source.layout_of(list(row), str(path))
             account.rows += 1
             try:
-                problem = layout.read(row)
-            except (KeyError, TypeError, IndexError) as error:
+                problem = _with_image_bytes(_usable(layout.read(row)), path.parent)
+            except UnusableRow as error:
+                account.leave_out(error.reason, where, str(error))
+                continue
+            except (KeyError, TypeError, IndexError, AttributeError) as error:
                 raise DataError(f"{where}: unexpected content ({type(error).__name__}: {error})") from error
-            except DataError as error:
-                account.unusable.append(f"{where}: {error}")
-                continue
-            if not problem.text or not problem.answer or problem.answer == "None":
-                account.unusable.append(f"{where}: no {'answer' if problem.text else 'problem'}")
-                continue
-            yield _with_image_bytes(problem, path.parent)
+            yield where, problem
+
+
+def _usable(problem: Problem) -> Problem:
+    if not problem.text:
+        raise UnusableRow("no problem")
+    if not problem.answer:
+        raise UnusableRow("no answer")
+    marks = problem.text.count(IMAGE)
+    if marks not in (0, len(problem.images)):
+        raise UnusableRow("image marks unlike images", f"{marks} {IMAGE} for {len(problem.images)} images")
+    return problem
 
 
 def _with_image_bytes(problem: Problem, folder: Path) -> Problem:
-    """Put the bytes of images that are given by path into the row: verl's workers may not see this folder."""
-    if not any("path" in image and "bytes" not in image for image in problem.images):
-        return problem
+    """Every image as ``{"bytes": …}``, also those given by path: verl's workers may not see this folder."""
     images = []
     for image in problem.images:
-        if "bytes" not in image:
-            image = {"bytes": _image_bytes(image["path"], folder)}
-        images.append(image)
-    return Problem(problem.text, problem.answer, problem.kind, problem.options, tuple(images), problem.identity)
+        content = image.get("bytes") or (_image_bytes(image["path"], folder) if image.get("path") else None)
+        if not content:
+            raise UnusableRow("image missing", "its cell is empty")
+        images.append({"bytes": content})
+    return replace(problem, images=tuple(images)) if images else problem
 
 
 def _image_bytes(name: str, folder: Path) -> bytes:
@@ -154,30 +82,39 @@ def _image_bytes(name: str, folder: Path) -> bytes:
     if path.is_file():
         return path.read_bytes()
     if archive.is_file():
-        with zipfile.ZipFile(archive) as opened:
-            for member in (name, name.removeprefix("images/")):
-                if member in opened.NameToInfo:
-                    return opened.read(member)
-    raise DataError(f"{folder}: the image {name} is neither there nor in images.zip")
+        opened = _archive(archive)
+        for member in (name, name.removeprefix("images/")):
+            if member in opened.NameToInfo:
+                return opened.read(member)
+    raise UnusableRow("image missing", f"{name} is neither beside the file nor in images.zip")
 
 
-def without_repetitions(problems: Iterable[Problem], account: Account) -> Iterator[Problem]:
-    """Each problem once, by its words and its images; the first row's answer counts."""
+@lru_cache(maxsize=1)
+def _archive(path: Path) -> zipfile.ZipFile:
+    """Opened once: reading the table of its 40,000 members takes longer than reading a member."""
+    return zipfile.ZipFile(path)
+
+
+def without_repetitions(problems: Iterable[Placed], account: Account) -> Iterator[Placed]:
+    """Each problem once, by its text (white space aside) and its images; the first row's answer counts."""
     seen: dict[str, str] = {}
-    for problem in problems:
-        images = hashlib.sha256(b"".join(image.get("bytes", b"") for image in problem.images)).hexdigest()
-        identity = f"{key(problem.text)}\n{images}" if problem.images else key(problem.text)
-        if identity in seen:
-            account.repeated += 1
-            account.contradicting += seen[identity] != problem.answer
-        else:
+    for where, problem in problems:
+        identity = key(problem.text)
+        if problem.images:
+            identity += "\n" + hashlib.sha256(b"".join(image["bytes"] for image in problem.images)).hexdigest()
+        first = seen.get(identity)
+        if first is None:
             seen[identity] = problem.answer
-            yield problem
+            yield where, problem
+        elif first == problem.answer:
+            account.leave_out(REPEATED, where)
+        else:
+            account.leave_out(CONTRADICTING, where, f"{problem.answer}, and {first} before")
 
 
 def without_benchmarks(
-    problems: Iterable[Problem], benchmarks: dict[str, list[str]], account: Account
-) -> Iterator[Problem]:
+    problems: Iterable[Placed], benchmarks: dict[str, list[str]], account: Account
+) -> Iterator[Placed]:
     """Leave out what is in a benchmark, to the letter or nearly (``overlap.NEAR``), and record it.
 
     Args:
@@ -187,21 +124,33 @@ def without_benchmarks(
     """
     names = [name for name, texts in benchmarks.items() for _ in texts]
     index = NearIndex(text for texts in benchmarks.values() for text in texts)
-    for problem in problems:
+    for where, problem in problems:
         nearest = index.nearest(problem.text)
         if nearest is not None and nearest[0] >= NEAR:
+            account.leave_out(IN_A_BENCHMARK, where, names[nearest[1]])
             account.in_a_benchmark.append(
                 {"problem": problem.text, "benchmark": names[nearest[1]], "similarity": round(nearest[0], 3)}
             )
         else:
-            yield problem
+            yield where, problem
 
 
 def verl_row(problem: Problem, name: str, number: int, template: str, training: bool) -> dict[str, Any]:
-    """One row as verl's data loader and ``hicra_verl.reward`` take it."""
+    """One row as verl's data loader and ``hicra_verl.reward`` take it.
+
+    Raises:
+        DataError: if the prompt would have another number of ``<image>`` than the problem has images.
+    """
+    prompt = messages(template, problem.text, len(problem.images))
+    marks = sum(message["content"].count(IMAGE) for message in prompt)
+    if marks != len(problem.images):
+        raise DataError(
+            f"{name}, problem {number}: {marks} {IMAGE} in the prompt for {len(problem.images)} images; "
+            "--template vision has a place for images"
+        )
     row: dict[str, Any] = {
         "data_source": name,
-        "prompt": messages(template, problem.text, len(problem.images)),
+        "prompt": prompt,
         "ability": "math",
         "reward_model": {"style": "rule", "ground_truth": problem.answer},
         "extra_info": {
@@ -211,6 +160,7 @@ def verl_row(problem: Problem, name: str, number: int, template: str, training: 
             "problem": problem.text,
             "answer_kind": problem.kind,
             "options": None if problem.options is None else list(problem.options),
+            "version": problem.version,
         },
     }
     if problem.images:
@@ -219,14 +169,15 @@ def verl_row(problem: Problem, name: str, number: int, template: str, training: 
 
 
 def benchmark_texts(folder: Path, benchmarks: Iterable[str]) -> dict[str, list[str]]:
-    """The problems of the benchmarks that have been written to ``folder``."""
+    """The problems of the benchmarks that have been written to ``folder``, without what our loaders add to them."""
     import pyarrow.parquet as pq
 
     texts = {}
     for name in benchmarks:
         path = folder / f"{name}.parquet"
         if path.exists():
-            texts[name] = [extra["problem"] for extra in pq.read_table(path)["extra_info"].to_pylist()]
+            found = pq.read_table(path, columns=["extra_info"])["extra_info"].to_pylist()
+            texts[name] = [extra["problem"].removesuffix(BY_LETTER).rstrip() for extra in found]
     return texts
 
 
@@ -238,6 +189,7 @@ def prepare(
     template: str,
     benchmarks: dict[str, list[str]],
     any_count: bool = False,
+    revision: str | None = None,
 ) -> Account:
     """Write ``output/NAME.parquet`` and ``NAME.json``, the account.
 
@@ -248,40 +200,95 @@ def prepare(
         output: where to write.
         template: a key of ``templates.TEMPLATES``.
         benchmarks: problems that training data must not hold.
-        any_count: write even if the number of problems is not the published one.
+        any_count: write even if there are more or fewer rows than published, or a benchmark's rows cannot all be used.
+        revision: the commit that the files are of.
 
     Raises:
-        DataError: if the files cannot be used, or hold another number of problems than published.
+        DataError: if the files cannot be used, hold another number of rows than published, or are a benchmark's and
+            would not give all its problems.
     """
+    found = find_files(name, source, origin)
+    files = {path.relative_to(origin).as_posix() if origin.is_dir() else path.name: path for path in found}
+    inputs = {label: sha256(path) for label, path in files.items()}
+    account = Account(name, source.hub, revision, template, inputs, published_rows=source.rows)
+    problems = read_problems(source, files, account)
+    if source.training:
+        account.cleared_of = list(benchmarks)
+        problems = without_benchmarks(without_repetitions(problems, account), benchmarks, account)
+    target = output / f"{name}.parquet"
+    unfinished = target.with_suffix(".part")
+    try:
+        account.problems = _write(problems, account, unfinished, source.training)
+        _check_counts(source, account, any_count)
+        account.output_sha256 = sha256(unfinished)
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    target.with_suffix(".json").write_text(json.dumps(asdict(account), indent=1, ensure_ascii=False) + "\n", "utf-8")
+    return account
+
+
+def _check_counts(source: Source, account: Account, any_count: bool) -> None:
+    if source.rows is not None and account.rows not in (source.rows, *source.rows_elsewhere) and not any_count:
+        raise DataError(
+            f"{account.name}: {account.rows:,} rows in {', '.join(account.inputs)}, but {source.rows:,} were "
+            "published. If the difference is meant, add --any-count."
+        )
+    if not source.training and account.left_out and not any_count:
+        unusable = sum(account.left_out.values())
+        raise DataError(
+            f"{account.name}: a benchmark counts as a whole, and {unusable:,} of its {account.rows:,} rows cannot be "
+            f"used ({_reasons(account)}). To do without them, add --any-count."
+        )
+    if not account.problems:
+        raise DataError(f"{account.name}: no problem is left of {account.rows:,} rows ({_reasons(account)})")
+
+
+def _reasons(account: Account) -> str:
+    return "; ".join(f"{account.examples[reason][0]}, {count:,} such" for reason, count in account.left_out.items())
+
+
+def _write(problems: Iterable[Placed], account: Account, target: Path, training: bool) -> int:
+    """Write the rows as they come, a few in memory at a time; returns their number."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    files = find_files(name, source, origin)
-    account = Account(
-        name, source.hub, template, {path.name: sha256(path) for path in files}, published=source.published
-    )
-    problems = read_problems(source, files, account)
-    if source.training:
-        problems = without_repetitions(problems, account)
-    # The published number counts problems before any comparison with benchmarks.
-    kept = list(problems)
-    if source.published is not None and len(kept) != source.published and not any_count:
-        raise DataError(
-            f"{name}: {len(kept):,} problems in {', '.join(path.name for path in files)}, but {source.published:,} "
-            f"were published ({account.rows:,} rows, {account.repeated:,} repetitions, {len(account.unusable):,} "
-            "unusable). If the difference is meant, add --any-count."
-        )
-    if source.training:
-        kept = list(without_benchmarks(kept, benchmarks, account))
-    if not kept:
-        raise DataError(f"{name}: no problem is left of {account.rows:,} rows; first unusable: {account.unusable[:1]}")
-    account.problems = len(kept)
-    output.mkdir(parents=True, exist_ok=True)
-    target = output / f"{name}.parquet"
-    unfinished = target.with_suffix(".part")
-    rows = [verl_row(problem, name, number, template, source.training) for number, problem in enumerate(kept)]
-    pq.write_table(pa.Table.from_pylist(rows), unfinished)
-    account.output_sha256 = sha256(unfinished)
-    unfinished.replace(target)
-    target.with_suffix(".json").write_text(json.dumps(asdict(account), indent=1, ensure_ascii=False) + "\n", "utf-8")
-    return account
+    text, number = pa.string(), -1
+    extra = {"split": text, "index": pa.int64(), "uid": text, "problem": text, "answer_kind": text}
+    columns = {
+        "data_source": text,
+        "prompt": pa.list_(pa.struct({"role": text, "content": text})),
+        "ability": text,
+        "reward_model": pa.struct({"style": text, "ground_truth": text}),
+        "extra_info": pa.struct({**extra, "options": pa.list_(text), "version": text}),
+    }
+    writer, rows = None, []
+    try:
+        for number, (where, problem) in enumerate(problems):
+            if writer is None:  # the first row tells whether a data set has images
+                if problem.images:
+                    columns["images"] = pa.list_(pa.struct({"bytes": pa.binary()}))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                writer = pq.ParquetWriter(target, pa.schema(columns))
+            rows.append(_row(problem, account, number, training, where, "images" in columns))
+            if len(rows) == ROWS_AT_ONCE:
+                writer.write_table(pa.Table.from_pylist(rows, writer.schema))
+                rows.clear()
+        if writer is not None:
+            writer.write_table(pa.Table.from_pylist(rows, writer.schema))
+    finally:
+        if writer is not None:
+            writer.close()
+    return number + 1
+
+
+def _row(
+    problem: Problem, account: Account, number: int, training: bool, where: str, with_images: bool
+) -> dict[str, Any]:
+    if problem.images and not with_images:
+        raise DataError(f"{account.name}: {where} has images, unlike the first row")
+    try:
+        row = verl_row(problem, account.name, number, account.template, training)
+    except DataError as error:
+        raise DataError(f"{error} ({where})") from error
+    return {**row, "images": row.get("images", [])} if with_images else row

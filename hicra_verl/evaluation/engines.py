@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from hicra_verl.endpoint import Endpoint, EndpointError, Question
-from hicra_verl.evaluation.benchmarks import EvaluationError, Item
+from hicra_verl.endpoint import REFUSED, Endpoint, EndpointError, Question
+from hicra_verl.evaluation.benchmarks import IMAGE, EvaluationError, Item
+
+IN_FLIGHT = 2  # ours; requests handed to vLLM, in multiples of the sequences it runs at once
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to sample; what the paper does not print is marked in the command's help."""
+    """How to sample; what the paper does not print is marked in the command's help.
+
+    Attributes:
+        stop: texts that end a response, besides the model's own end token; they are not part of it.
+        template_arguments: for the chat template.
+    """
 
     temperature: float
     top_p: float
     max_tokens: int
+    stop: list[str] = field(default_factory=list)
     template_arguments: dict[str, Any] = field(default_factory=dict)
 
 
@@ -33,30 +41,43 @@ class Request:
 
 @dataclass(frozen=True)
 class Completion:
-    """One sample taken. ``finish_reason`` is "length" where it was cut off; ``tokens`` counts the response's."""
+    """One sample taken.
+
+    Attributes:
+        finish_reason: "length" where it was cut off, "refused" where the engine would not take the request.
+        text: the response; of a refused request, "".
+        tokens: of the response.
+        refusal: what the engine said, if it refused.
+    """
 
     request: Request
     text: str
     finish_reason: str
     tokens: int
+    refusal: str | None = None
+
+
+def refused(request: Request, message: str) -> Completion:
+    """What stands for the sample of a request that the engine would not take, such as one with too long a prompt."""
+    return Completion(request, "", REFUSED, 0, message)
 
 
 class Engine(Protocol):
     """Anything that takes samples."""
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """Yield each request's sample as soon as it is there, in any order."""
+        """Yield one completion for each request as soon as it is there, in any order."""
 
 
 def _parts(item: Item, image_part: Any) -> list[dict[str, Any]]:
-    """The messages with each ``<image>`` of a text replaced by the next image."""
+    """The messages with each ``<image>`` of a text replaced by the next image; ``load_benchmark`` counted them."""
     if not item.images:
         return item.messages
     images = iter(item.images)
     messages = []
     for message in item.messages:
         pieces: list[dict[str, Any]] = []
-        for number, text in enumerate(message["content"].split("<image>")):
+        for number, text in enumerate(message["content"].split(IMAGE)):
             if number:
                 pieces.append(image_part(next(images)))
             if text:
@@ -65,8 +86,20 @@ def _parts(item: Item, image_part: Any) -> list[dict[str, Any]]:
     return messages
 
 
+def stop_token_ids(texts: Iterable[str], tokenizer: Any) -> list[int]:
+    """The ids of the stop texts that are special tokens.
+
+    vLLM looks for stop texts in what it has decoded, and special tokens are left out of that
+    (v1/engine/detokenizer.py: ``DecodeStream(skip_special_tokens=True)``): they can only stop by their ids.
+    """
+    encoded = (tokenizer.encode(text, add_special_tokens=False) for text in texts)
+    return [ids[0] for ids in encoded if len(ids) == 1 and tokenizer.decode(ids, skip_special_tokens=True) == ""]
+
+
 class VllmEngine:
-    """vLLM in this process, with every request in one continuous batch.
+    """vLLM in this process, kept full: as requests finish, further ones are made ready and handed to it.
+
+    Only so many are in flight that memory holds the images of a few hundred problems, not of a whole benchmark.
 
     Args:
         model: folder or hub name.
@@ -87,39 +120,72 @@ class VllmEngine:
             tokenizer = self.llm.get_tokenizer()
             text = tokenizer.apply_chat_template(item.messages, tokenize=False, **template)
             return {"prompt_token_ids": tokenizer.encode(text, add_special_tokens=False)}
-        from PIL import Image
-
         if self.processor is None:
             from transformers import AutoProcessor
 
             self.processor = AutoProcessor.from_pretrained(self.llm.llm_engine.model_config.model)
         messages = _parts(item, lambda image: {"type": "image"})
         text = self.processor.apply_chat_template(messages, tokenize=False, **template)
-        images = [Image.open(io.BytesIO(image["bytes"])).convert("RGB") for image in item.images]
-        return {"prompt": text, "multi_modal_data": {"image": images}}
+        return {"prompt": text, "multi_modal_data": {"image": [_opened(image) for image in item.images]}}
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        """See ``Engine``; a request that vLLM does not take is answered by ``refused``.
+
+        Raises:
+            EvaluationError: if vLLM's own process ends.
+        """
         from vllm import SamplingParams
+        from vllm.exceptions import VLLMValidationError  # in some versions no ValueError
         from vllm.sampling_params import RequestOutputKind
+        from vllm.v1.engine.exceptions import EngineDeadError
 
         engine = self.llm.llm_engine
-        for number, request in enumerate(requests):
-            parameters = SamplingParams(
-                temperature=self.sampling.temperature,
-                top_p=self.sampling.top_p,
-                max_tokens=self.sampling.max_tokens,
-                seed=request.seed,
-                output_kind=RequestOutputKind.FINAL_ONLY,
-            )
-            engine.add_request(str(number), self._prompt(request.item), parameters)
-        while engine.has_unfinished_requests():
-            for output in engine.step():
+        stop_ids = stop_token_ids(self.sampling.stop, self.llm.get_tokenizer()) if self.sampling.stop else []
+        most = IN_FLIGHT * engine.vllm_config.scheduler_config.max_num_seqs
+        waiting = iter(range(len(requests)))
+        running: set[int] = set()
+        while True:
+            while len(running) < most and (place := next(waiting, None)) is not None:
+                parameters = SamplingParams(
+                    temperature=self.sampling.temperature,
+                    top_p=self.sampling.top_p,
+                    max_tokens=self.sampling.max_tokens,
+                    seed=requests[place].seed,
+                    stop=self.sampling.stop,
+                    stop_token_ids=stop_ids,
+                    output_kind=RequestOutputKind.FINAL_ONLY,
+                )
+                try:
+                    engine.add_request(str(place), self._prompt(requests[place].item), parameters)
+                except (ValueError, VLLMValidationError) as error:
+                    yield refused(requests[place], str(error))
+                else:
+                    running.add(place)
+            if not running:
+                return
+            try:
+                outputs = engine.step()
+            except EngineDeadError as error:
+                raise EvaluationError(
+                    f"vLLM has ended ({error}); its own messages above say why. Every answer so far is saved; the same "
+                    "command asks for the missing ones, and --vllm-argument max_num_seqs=… makes vLLM need less memory."
+                ) from error
+            for output in outputs:
                 if output.finished:
                     sample = output.outputs[0]
-                    reason = str(sample.finish_reason)
                     # vLLM appends random characters to request names, after a dash.
-                    request = requests[int(output.request_id.split("-")[0])]
-                    yield Completion(request, sample.text, reason, len(sample.token_ids))
+                    place = int(output.request_id.split("-")[0])
+                    running.remove(place)
+                    yield Completion(requests[place], sample.text, str(sample.finish_reason), len(sample.token_ids))
+
+
+def _opened(image: dict[str, Any]) -> Any:
+    from PIL import Image
+
+    try:
+        return Image.open(io.BytesIO(image["bytes"])).convert("RGB")
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow raises all of these
+        raise ValueError(f"the image cannot be opened: {error}") from error
 
 
 class RayVllmEngine:
@@ -176,10 +242,10 @@ class EndpointEngine:
     def __init__(self, endpoint: Endpoint, sampling: Sampling) -> None:
         self.endpoint, self.sampling = endpoint, sampling
 
-    def _question(self, request: Request) -> Question:
+    def _question(self, request: Request, stop_ids: list[int]) -> Question:
         def image_part(image: dict[str, Any]) -> dict[str, Any]:
             data = base64.b64encode(image["bytes"]).decode()
-            return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
+            return {"type": "image_url", "image_url": {"url": f"data:{media_type(image['bytes'])};base64,{data}"}}
 
         arguments: dict[str, Any] = {
             "temperature": self.sampling.temperature,
@@ -187,13 +253,33 @@ class EndpointEngine:
             "max_tokens": self.sampling.max_tokens,
             "seed": request.seed,
         }
+        if self.sampling.stop:
+            arguments["stop"] = self.sampling.stop
+        extra: dict[str, Any] = {}
         if self.sampling.template_arguments:
-            arguments["extra_body"] = {"chat_template_kwargs": self.sampling.template_arguments}
-        return Question(_parts(request.item, image_part), arguments)
+            extra["chat_template_kwargs"] = self.sampling.template_arguments
+        if stop_ids:
+            extra["stop_token_ids"] = stop_ids
+        return Question(_parts(request.item, image_part), {**arguments, "extra_body": extra} if extra else arguments)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        """See ``Engine``; questions are made as they are asked, so that few images are in memory at a time."""
         try:
-            for place, answer in self.endpoint.ask_all([self._question(request) for request in requests]):
-                yield Completion(requests[place], answer.text, answer.finish_reason, answer.completion_tokens)
+            # A vLLM server does not find special tokens in its texts either (see ``stop_token_ids``).
+            single = [ids[0] for ids in map(self.endpoint.token_ids, self.sampling.stop) if ids and len(ids) == 1]
+            questions = (self._question(request, single) for request in requests)
+            for place, answer in self.endpoint.ask_all(questions, keep_refusals=True):
+                if answer.finish_reason == REFUSED:
+                    yield refused(requests[place], answer.text)
+                else:
+                    yield Completion(requests[place], answer.text, answer.finish_reason, answer.completion_tokens)
         except EndpointError as error:
             raise EvaluationError(str(error)) from error
+
+
+def media_type(data: bytes) -> str:
+    """An image's media type by its first bytes; the benchmarks hold PNG and JPEG, and some WebP and GIF."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    known = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif", b"BM": "image/bmp"}
+    return next((name for start, name in known.items() if data.startswith(start)), "application/octet-stream")

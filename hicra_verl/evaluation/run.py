@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from hicra_verl.append_log import AppendLogError, read_log
+from hicra_verl.endpoint import REFUSED
 from hicra_verl.evaluation.benchmarks import EvaluationError, Item
 from hicra_verl.evaluation.engines import Completion, Engine, Request
 from hicra_verl.grading.grade import start
@@ -20,7 +21,11 @@ SETTINGS_FILE = "settings.json"
 
 @dataclass(frozen=True)
 class Sample:
-    """One graded sample: a line of ``samples/BENCHMARK.jsonl``."""
+    """One graded sample: a line of ``samples/BENCHMARK.jsonl``.
+
+    A request that the engine refused is one too: wrong, with ``finish_reason`` and ``grade`` "refused", and what the
+    engine said in ``refusal``.
+    """
 
     uid: str
     sample: int
@@ -31,6 +36,7 @@ class Sample:
     answer: str | None
     correct: bool
     grade: str
+    refusal: str | None = None
 
 
 def seed_of(base_seed: int, uid: str, sample: int) -> int:
@@ -58,20 +64,23 @@ def check_settings(folder: Path, settings: dict[str, Any]) -> None:
 
 
 def load_samples(path: Path) -> list[Sample]:
-    """The complete lines of a samples file; a last line cut short by a crash is removed from the file.
+    """The samples of a file; of those taken again after a refusal, the last.
+
+    A last line cut short by a crash is removed from the file.
 
     Raises:
         AppendLogError: if any other line is not a sample.
     """
-    samples = []
+    samples: dict[tuple[str, int], Sample] = {}
     for number, row in read_log(path):
         try:
-            samples.append(Sample(**row))
+            sample = Sample(**row)
         except TypeError as error:
             raise AppendLogError(
                 f"{path}, line {number}: not a sample ({error}); remove the line to take it anew"
             ) from error
-    return samples
+        samples[sample.uid, sample.sample] = sample
+    return list(samples.values())
 
 
 def evaluate(
@@ -83,7 +92,7 @@ def evaluate(
     pool: GradingPool,
     progress: Callable[[int], None] = lambda count: None,
 ) -> None:
-    """Take and grade every sample that is not there yet.
+    """Take and grade every sample that is not there yet, or was refused when it was asked for.
 
     Args:
         items: the problems of one or several benchmarks.
@@ -98,6 +107,7 @@ def evaluate(
         (name, sample.uid, sample.sample)
         for name in samples_each
         for sample in load_samples(samples_file(folder, name))
+        if sample.finish_reason != REFUSED
     }
     missing = [
         Request(item, number, seed_of(seed, item.uid, number))
@@ -123,6 +133,36 @@ def evaluate(
             stream.close()
 
 
+def finished_samples(items: Sequence[Item], samples_each: dict[str, int], folder: Path) -> dict[str, list[Sample]]:
+    """The samples by benchmark, exactly those that were asked for.
+
+    Raises:
+        EvaluationError: if one is missing, one belongs to no problem, or all of a benchmark's were refused.
+    """
+    found = {}
+    for name, each in samples_each.items():
+        samples = load_samples(samples_file(folder, name))
+        taken = {(sample.uid, sample.sample) for sample in samples}
+        asked = {(item.uid, number) for item in items if item.benchmark == name for number in range(each)}
+        if asked - taken:
+            raise EvaluationError(
+                f"{folder}: {len(asked - taken)} of {len(asked)} samples of {name} have no answer (first: "
+                f"{min(asked - taken)[0]}); run the same command again to ask for them"
+            )
+        if taken - asked:
+            raise EvaluationError(
+                f"{samples_file(folder, name)}: holds {len(taken - asked)} samples that belong to no problem of "
+                f"{name} (first: {min(taken - asked)[0]}): the data has changed since; give another --output"
+            )
+        if all(sample.finish_reason == REFUSED for sample in samples):
+            raise EvaluationError(
+                f"{name}: each of the {len(samples)} requests was refused: {samples[0].refusal} Change what it asks "
+                "for; the same command asks again"
+            )
+        found[name] = samples
+    return found
+
+
 def samples_file(folder: Path, benchmark: str) -> Path:
     """Where a benchmark's samples are kept."""
     return folder / "samples" / f"{benchmark}.jsonl"
@@ -130,6 +170,9 @@ def samples_file(folder: Path, benchmark: str) -> Path:
 
 def _graded(completion: Completion, pool: GradingPool) -> Sample:
     request, item = completion.request, completion.request.item
+    if completion.finish_reason == REFUSED:
+        message = completion.refusal
+        return Sample(item.uid, request.sample, request.seed, "", REFUSED, 0, None, False, REFUSED, message)
     result = start(completion.text, item.answer, item.kind, item.options, pool)()
     return Sample(
         item.uid,

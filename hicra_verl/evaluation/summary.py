@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hicra_verl.endpoint import REFUSED
+from hicra_verl.evaluation.comparison import bootstrap_interval
+from hicra_verl.evaluation.results import SUMMARY_FILE
 from hicra_verl.evaluation.run import Sample
 from hicra_verl.grading.grade import REASONS
 from hicra_verl.grams.gramset import GramSet
 from hicra_verl.grams.text_matcher import TextMatcher
 from hicra_verl.metrics.entropy import entropy_nats
 from hicra_verl.metrics.pass_at_k import pass_at_k
-
-BOOTSTRAP_DRAWS = 10_000
-CONFIDENCE = 0.95
-
-
-def bootstrap_interval(values: Sequence[float], seed: int = 0) -> tuple[float, float]:
-    """95% percentile interval of a mean, resampling its values (here: problems) with replacement.
-
-    Args:
-        values: one a problem.
-        seed: of the resampling.
-    """
-    array = np.asarray(values, dtype=np.float64)
-    rng = np.random.default_rng(seed)
-    means = np.array([array[rng.integers(0, len(array), len(array))].mean() for _ in range(BOOTSTRAP_DRAWS)])
-    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(low), float(high)
 
 
 def summarise(samples: Sequence[Sample], grams: GramSet) -> dict[str, Any]:
@@ -43,7 +32,10 @@ def summarise(samples: Sequence[Sample], grams: GramSet) -> dict[str, Any]:
     Returns:
         ``problems``, ``samples``, ``pass@1`` with ``pass@1_interval``, ``pass@K`` for every power of two up to the
         samples a problem has (all 0 to 1), ``clip_rate`` (share of responses cut off), ``length_tokens`` (mean),
-        ``semantic_entropy_nats`` (over all responses), and ``grades``: how many responses were graded how.
+        ``semantic_entropy_nats`` (over all responses), ``grades``: how many responses were graded how,
+        ``finish_reasons``: how many ended how, and ``per_problem``: problem to [samples, correct samples].
+        Refused requests are wrong samples without a response; where there are any, ``refusal`` says what the first
+        was refused for.
     """
     by_problem: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
@@ -58,11 +50,30 @@ def summarise(samples: Sequence[Sample], grams: GramSet) -> dict[str, Any]:
         if k == 1:
             figures["pass@1_interval"] = bootstrap_interval(per_problem)
         k *= 2
-    figures["clip_rate"] = float(np.mean([sample.finish_reason == "length" for sample in samples]))
-    figures["length_tokens"] = float(np.mean([sample.tokens for sample in samples]))
+    responses = [sample for sample in samples if sample.finish_reason != REFUSED]
+    figures["clip_rate"] = float(np.mean([sample.finish_reason == "length" for sample in responses]))
+    figures["length_tokens"] = float(np.mean([sample.tokens for sample in responses]))
     figures["semantic_entropy_nats"] = entropy_nats(
-        TextMatcher(grams).gram_counts([sample.response for sample in samples])
+        TextMatcher(grams).gram_counts([sample.response for sample in responses])
     )
-    grades = [sample.grade for sample in samples]
-    figures["grades"] = {reason: grades.count(reason) for reason in REASONS if reason in grades}
+    figures["grades"] = _counts([sample.grade for sample in samples], (*REASONS, REFUSED))
+    reasons = [sample.finish_reason for sample in samples]
+    figures["finish_reasons"] = _counts(reasons, sorted(set(reasons)))
+    refusals = [sample.refusal for sample in samples if sample.finish_reason == REFUSED]
+    if refusals:
+        figures["refusal"] = refusals[0]
+    figures["per_problem"] = {uid: list(counts) for uid, counts in right.items()}
     return figures
+
+
+def _counts(values: Sequence[str], names: Sequence[str]) -> dict[str, int]:
+    return {name: values.count(name) for name in names if name in values}
+
+
+def write_summary(folder: Path, grams: str, figures: dict[str, dict[str, Any]]) -> None:
+    """Write benchmarks' figures to ``SUMMARY_FILE``, beside those of benchmarks evaluated there before."""
+    path = folder / SUMMARY_FILE
+    earlier = json.loads(path.read_text("utf-8"))["benchmarks"] if path.exists() else {}
+    text = json.dumps({"grams": grams, "benchmarks": {**earlier, **figures}}, indent=1)
+    text = re.sub(r"\[\s+(\d+),\s+(\d+)\s+\]", r"[\1, \2]", text)  # a problem a line
+    path.write_text(text + "\n", "utf-8")

@@ -5,28 +5,21 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import servers
 from conftest import DATA, ROOT
 
 from hicra_verl.evaluation.run import Sample, load_samples
 
 pytestmark = [pytest.mark.e2e, pytest.mark.evaluation, pytest.mark.timeout(1500)]
 BENCHMARKS = ["aime24", "amc23", "minerva", "olympiad"]
-ENVIRONMENT = {
-    **os.environ,
-    "PYTHONPATH": str(ROOT),
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "TORCHDYNAMO_DISABLE": "1",
-}
+ENVIRONMENT = {**os.environ, **servers.ENVIRONMENT, "PYTHONPATH": str(ROOT)}
 PROBLEMS = 2
 TOKENS = 48
 
@@ -64,28 +57,7 @@ def samples(world: Path, out: str) -> list[Sample]:
 
 @pytest.fixture(scope="module")
 def server(world: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = ["-m", "vllm.entrypoints.openai.api_server", "--model", str(world / "smollm2"), "--host", "127.0.0.1"]
-    words += ["--port", str(port), "--dtype", "float32", "--enforce-eager", "--max-model-len", "1024"]
-    log = (world / "server.log").open("w")
-    process = subprocess.Popen(
-        [sys.executable, *words, "--max-num-seqs", "8"], env=ENVIRONMENT, stdout=log, stderr=log, start_new_session=True
-    )
-    try:
-        for _ in range(300):
-            if process.poll() is not None:
-                pytest.fail((world / "server.log").read_text()[-3000:])
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1)
-                break
-            except OSError:
-                time.sleep(1)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(60)
+    yield from servers.vllm_server(world / "smollm2", world / "server.log", "--max-model-len", "1024")
 
 
 def test_here_and_behind_a_server_killed_and_not(world: Path, server: str) -> None:
