@@ -8,8 +8,9 @@ import signal
 import sys
 from pathlib import Path
 
-from hicra_verl.training.stages import TRACKER_FILE, StageWatch
-from hicra_verl.training.supervisor import settings_of
+from hicra_verl.training.checkpoints import TRACKER_FILE
+from hicra_verl.training.launch import settings_of, value_of
+from hicra_verl.training.stages import StageWatch
 
 
 def crash(point: str, folder: Path) -> None:
@@ -23,7 +24,8 @@ def main() -> None:
     given = settings_of(sys.argv[1:])
     folder = Path(given["trainer.default_local_dir"])
     crash("at the start of a trainer", folder)
-    watch = StageWatch(Path(given["hicra_stages.plan"]), Path(given["hicra_stages.state"]))
+    plan, state, obey_stop = (value_of(f"x={given[f'hicra_stages.{name}']}") for name in ("plan", "state", "obey_stop"))
+    watch = StageWatch(Path(plan), Path(state), obey_stop)
     if watch.state.stage:
         crash("at the start of the next stage", folder)
     length, total, save_freq = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,8 +14,11 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from hicra_verl.training.stages import Rule, StagesError, StageWatch, State, load_plan
-from hicra_verl.training.supervisor import Supervisor, last_saved_step, settings_of
+from hicra_verl.training.checkpoints import last_saved_step
+from hicra_verl.training.launch import settings_of
+from hicra_verl.training.rules import Above, Falls, Metric, Rule
+from hicra_verl.training.stages import StagesError, StageWatch, State, load_plan
+from hicra_verl.training.supervisor import Supervisor
 
 FAKE = Path(__file__).with_name("fake_trainer.py")
 PLAN = """
@@ -27,24 +31,31 @@ stages:
 """
 
 
+FLAT = [0.5, 0.52] * 5
+
+
 @pytest.mark.parametrize(
     ("rule", "values", "fires"),
     [
-        (Rule("m", 0.2, False, 2), [0.3, 0.25], True),
-        (Rule("m", 0.2, False, 2), [0.3, 0.2], False),
-        (Rule("m", 0.2, False, 2), [0.3], False),
-        (Rule("m", 0.2, False, 2), [0.3, 0.1, 0.3, 0.3], True),
-        (Rule("m", None, True, 2), [0.5, 0.4, 0.3], True),
-        (Rule("m", None, True, 2), [0.4, 0.3], False),
-        (Rule("m", None, True, 2), [0.5, 0.4, 0.4], False),
+        (Above("m", 0.2, 2), [0.3, 0.25], True),
+        (Above("m", 0.2, 2), [0.3, 0.2], False),
+        (Above("m", 0.2, 2), [0.3], False),
+        (Above("m", 0.2, 2), [0.3, 0.1, 0.3, 0.3], True),
+        # The noise of FLAT is 0.02 / sqrt 2, its best mean of three 0.5133.
+        (Falls("m", 2, 3), [*FLAT, 0.49, 0.47, 0.47], True),
+        (Falls("m", 5, 3), [*FLAT, 0.49, 0.47, 0.47], False),
+        (Falls("m", 2, 3), [*FLAT, 0.44], False),  # one bad validation
+        (Falls("m", 2, 3), [0.51, 0.5, 0.51, 0.5, 0.4, 0.3, 0.2], False),  # too few to know the noise
+        (Falls("m", 7, 3), [0.5] * 20, False),  # no noise, no fall
+        (Falls("m", 7, 3), [0.0] * 15, False),
     ],
 )
 def test_rules(rule: Rule, values: list[float], fires: bool) -> None:
-    assert rule.fires(list(enumerate(values))) is fires
+    assert (rule.fires(values) is not None) is fires
 
 
 def test_a_rule_averages_what_its_pattern_matches() -> None:
-    rule = Rule("val-core/*/acc/mean@*", None, True, 1)
+    rule = Metric("val-core/*/acc/mean@*")
     assert rule.reading(
         {"val-core/aime24/acc/mean@32": 0.2, "val-core/amc23/acc/mean@32": 0.4, "x": 9}
     ) == pytest.approx(0.3)
@@ -60,7 +71,16 @@ def test_a_rule_averages_what_its_pattern_matches() -> None:
         ("stages: [{name: 16}]", "expected a name (quote it"),
         ("stages: [{name: a, sets: {}}]", "did you mean 'set'?"),
         ("stages: [{name: a, set: {data: {max_response_length: 1}}}]", "by their full names"),
-        ("stages: [{name: a, until: {metric: m}}, {name: b}]", "give either above: NUMBER or falling: true"),
+        ("stages: [{name: a, until: {metric: m}}, {name: b}]", "give either above: NUMBER or falls_by_noise: NUMBER"),
+        (
+            "{stages: [{name: a}], stop: {metric: m, falling: true, in_a_row: 4}}",
+            "write falls_by_noise: 7 and window: 3",
+        ),
+        ("{stages: [{name: a}], stop: {metric: m, falls_by_noise: 7, in_a_row: 4}}", "falls_by_noise with window"),
+        ("{stages: [{name: a}], stop: {metric: m, falls_by_noise: 0}}", "expected a number above 0"),
+        ("{stages: [{name: a}], stop: {metric: m, falls_by_noise: yes}}", "expected a number, got True"),
+        ("{stages: [{name: a}], best: {metrics: m}}", "did you mean 'metric'?"),
+        ("{stages: [{name: a}], best: {}}", "expected the name of a metric"),
         ("stages: [{name: a, until: {metric: m, above: high}}, {name: b}]", "expected a number, got 'high'"),
         ("stages: [{name: a, until: {metric: m, above: 1, in_a_row: 0}}, {name: b}]", "at least 1"),
         ("stages: {", "not valid YAML"),
@@ -75,13 +95,20 @@ def test_wrong_plans(content: str, message: str, tmp_path: Path) -> None:
     assert message in str(caught.value)
 
 
+RULE = Falls("val-core/*/acc/mean@*", 7, 3)
+
+
 def test_the_shipped_plans_are_valid() -> None:
     for name in ("paper", "vision"):
         plan = load_plan(ROOT / "recipes" / "shared" / "stages" / f"{name}.yaml")
         assert [stage.name for stage in plan.stages] == ["16k", "32k"]
-        assert plan.stages[0].until == Rule("response_length/clip_ratio", 0.2, False, 5)
+        assert plan.stages[0].until == Above("response_length/clip_ratio", 0.2, 5)
         context = [stage.settings["actor_rollout_ref.actor.ppo_max_token_len_per_gpu"] for stage in plan.stages]
         assert context == [16384, 32768]
+        assert (plan.stop, plan.best) == (RULE, RULE)
+    single = load_plan(ROOT / "recipes" / "shared" / "stages" / "single.yaml")
+    assert [(stage.settings, stage.until) for stage in single.stages] == [({}, None)]
+    assert (single.stop, single.best) == (RULE, RULE)
 
 
 def test_a_command_that_sets_what_a_stage_sets_is_refused(tmp_path: Path) -> None:
@@ -128,7 +155,7 @@ CRASHES = [
 ]
 
 
-def staged(folder: Path, plan: str = PLAN, total: int = 12) -> list[str]:
+def staged(folder: Path, plan: str = PLAN, *options: str, total: int = 12) -> list[str]:
     (folder / "plan.yaml").write_text(plan)
     fake = [
         sys.executable,
@@ -137,7 +164,7 @@ def staged(folder: Path, plan: str = PLAN, total: int = 12) -> list[str]:
         "trainer.save_freq=4",
         f"trainer.default_local_dir={folder / 'run'}",
     ]
-    return [sys.executable, "-m", "hicra_verl.cli", "stages", str(folder / "plan.yaml"), "--", *fake]
+    return [sys.executable, "-m", "hicra_verl.cli", "stages", str(folder / "plan.yaml"), *options, "--", *fake]
 
 
 def logged(folder: Path) -> dict[int, tuple[int, int]]:
@@ -184,14 +211,31 @@ def test_the_supervisor_itself_may_be_killed(delay_s: float, tmp_path: Path) -> 
     assert [length for length, _ in logged(tmp_path).values()] == [16] * 4 + [32] * 8
 
 
-def test_the_stop_rule_ends_the_run_for_good(tmp_path: Path) -> None:
-    plan = PLAN + "stop: {metric: val/acc, falling: true, in_a_row: 6}\n"
+STOPPING = PLAN + "stop: {metric: val/acc, falls_by_noise: 1.5, window: 2}\n"
+
+
+def test_the_stop_rule_ends_the_run_only_where_asked(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    for _ in range(2):
-        done = subprocess.run(staged(tmp_path, plan), env=environment, capture_output=True, text=True, timeout=120)
+
+    def run(folder: Path, *options: str) -> str:
+        folder.mkdir(exist_ok=True)
+        command = staged(folder, STOPPING, *options, total=24)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
-        assert "the run has been stopped at step 8: val/acc falling 6 times in a row" in done.stdout
-    assert sorted(logged(tmp_path)) == list(range(1, 9))
+        return done.stdout
+
+    obeyed = tmp_path / "obeyed"
+    for _ in range(2):
+        output = run(obeyed, "--stop")
+        assert re.search(
+            r"stopped at step 11: val/acc fell from \S+ to \S+ \(means of 2\), more than 1.5 times", output
+        )
+    assert sorted(logged(obeyed)) == list(range(1, 12))
+    run(obeyed)  # without --stop the same command goes on
+    assert sorted(logged(obeyed)) == list(range(1, 25))
+    output = run(tmp_path / "only said")
+    assert output.count("the stop rule holds") == 1
+    assert sorted(logged(tmp_path / "only said")) == list(range(1, 25))
 
 
 def test_two_supervisors_do_not_share_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,3 +251,18 @@ def test_two_supervisors_do_not_share_a_run(tmp_path: Path, monkeypatch: pytest.
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(StagesError, match="another trainer works there"):
             second.run()
+
+
+def test_a_reading_lost_to_a_kill_is_made_up_for(tmp_path: Path) -> None:
+    (tmp_path / "plan.yaml").write_text(PLAN)
+    State(0, 1, {}, None, [], None).save(tmp_path / "stages.json")
+    watch = StageWatch(tmp_path / "plan.yaml", tmp_path / "stages.json")
+    cut_off = {"response_length/clip_ratio": 0.5}
+    for step in (1, 2):
+        assert watch.observe(step, 9, cut_off) is None
+    watch.recall(3, cut_off)  # saved, then killed before the rules saw it
+    watch.recall(3, cut_off)
+    assert watch.observe(4, 9, cut_off) == 5
+    state = State.load(tmp_path / "stages.json")
+    assert state is not None
+    assert state.readings["until"] == [(1, 0.5), (2, 0.5), (3, 0.5), (4, 0.5)]

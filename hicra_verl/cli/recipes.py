@@ -137,17 +137,19 @@ def costs(
 def stages(
     plan: Annotated[Path, typer.Argument(help="The plan, such as recipes/shared/stages/paper.yaml.")],
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND…", help="A whole verl training command.")],
+    stop: Annotated[bool, typer.Option("--stop", help="Obey the plan's stop rule; it is off otherwise.")] = False,
 ) -> None:
     """Run a verl training in stages (longer context once responses are cut off), going on after any crash.
 
-    The plan says what each stage sets, which metric ends it, and what stops the run. Each stage is an ordinary verl run
+    The plan says what each stage sets, which metric ends it, what may stop the run (with --stop), and which validation
+    metric tells the best checkpoint, which is kept in best/ of the output folder. Each stage is an ordinary verl run
     that resumes from the last one's checkpoint. Run the same command again after a crash.
     """
-    from hicra_verl.training.stages import StagesError
+    from hicra_verl.training.rules import StagesError
     from hicra_verl.training.supervisor import Supervisor
 
     try:
-        code = Supervisor(plan, command).run()
+        code = Supervisor(plan, command, stop).run()
     except StagesError as error:
         raise fail(str(error)) from error
     raise typer.Exit(code)

@@ -1,4 +1,4 @@
-"""Stages of a run as data: what each sets, when it ends, and when the run stops.
+"""Stages of a run as data: what each sets, when it ends, when the run may stop, and what its best checkpoint is.
 
 A plan is a YAML file (``recipes/shared/stages/paper.yaml``)::
 
@@ -8,7 +8,8 @@ A plan is a YAML file (``recipes/shared/stages/paper.yaml``)::
         until: {metric: response_length/clip_ratio, above: 0.2, in_a_row: 5}
       - name: 32k
         set: {data.max_response_length: 30720}
-    stop: {metric: "val-core/*/acc/mean@*", falling: true, in_a_row: 3}
+    stop: {metric: "val-core/*/acc/mean@*", falls_by_noise: 7, window: 3}   # off unless asked for, see rules.py
+    best: {metric: "val-core/*/acc/mean@*"}             # the stop rule's metric where this is absent, see best.py
 
 Two processes share a state file in the run's checkpoint folder. The trainer writes each step's readings and, when a
 rule has fired, the decision that the next step is the stage's last; verl then saves a checkpoint there and ends in its
@@ -18,58 +19,18 @@ A decision counts only once its checkpoint is complete, so a crash anywhere leav
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from hicra_verl.config import nearest
+from hicra_verl.training.best import BestKeeper
+from hicra_verl.training.rules import Metric, Rule, StagesError, only, read_metric, read_rule
 
 STATE_FILE = "stages.json"
-TRACKER_FILE = "latest_checkpointed_iteration.txt"  # verl's own, written last of a checkpoint
-STOP = "stop"
-
-
-class StagesError(ValueError):
-    """A plan or state that cannot be used; the message names the file, the field and the remedy."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A condition on a metric that verl logs.
-
-    Attributes:
-        metric: its name; ``*`` matches anything, and several matches are averaged.
-        above: holds where the metric exceeds this, or
-        falling: holds where the metric is lower than at its previous reading.
-        in_a_row: readings in a row that must hold. A step that does not log the metric is no reading.
-    """
-
-    metric: str
-    above: float | None
-    falling: bool
-    in_a_row: int
-
-    def reading(self, metrics: Mapping[str, Any]) -> float | None:
-        """The metric's value at this step, None where it is not logged."""
-        values = [float(metrics[name]) for name in fnmatch.filter(metrics, self.metric)]
-        return sum(values) / len(values) if values else None
-
-    def fires(self, readings: list[tuple[int, float]]) -> bool:
-        """True if the last ``in_a_row`` readings all satisfy the condition.
-
-        Args:
-            readings: (step, value), oldest first.
-        """
-        values = [value for _, value in readings]
-        if self.above is not None:
-            return len(values) >= self.in_a_row and all(value > self.above for value in values[-self.in_a_row :])
-        recent = values[-self.in_a_row - 1 :]
-        return len(recent) == self.in_a_row + 1 and all(b < a for a, b in pairwise(recent))
+UNTIL, STOP = "until", "stop"  # the rules' names in the state; STOP is a decision's goal, too
 
 
 @dataclass(frozen=True)
@@ -83,39 +44,15 @@ class Stage:
 
 @dataclass(frozen=True)
 class Plan:
-    """The stages in order, and the rule that stops the run in any of them."""
+    """The stages in order, the rule that stops the run in any of them, and the metric of the best checkpoint."""
 
     stages: tuple[Stage, ...]
     stop: Rule | None
+    best: Metric | None
 
     def controlled_settings(self) -> set[str]:
         """Every verl setting that some stage sets."""
         return {key for stage in self.stages for key in stage.settings}
-
-
-def _only(mapping: Any, allowed: tuple[str, ...], where: str) -> dict[str, Any]:
-    if not isinstance(mapping, dict):
-        raise StagesError(f"{where}: expected a mapping, got {mapping!r}")
-    for key in mapping:
-        if key not in allowed:
-            raise StagesError(f"{where}.{key}: no such field; {nearest(str(key), list(allowed))}")
-    return mapping
-
-
-def _rule(data: Any, where: str) -> Rule | None:
-    if data is None:
-        return None
-    fields = _only(data, ("metric", "above", "falling", "in_a_row"), where)
-    above, falling, in_a_row = fields.get("above"), fields.get("falling", False), fields.get("in_a_row", 1)
-    if not isinstance(fields.get("metric"), str):
-        raise StagesError(f"{where}.metric: expected the name of a metric that verl logs")
-    if (above is None) == (falling is not True):
-        raise StagesError(f"{where}: give either above: NUMBER or falling: true")
-    if above is not None and (isinstance(above, bool) or not isinstance(above, int | float)):
-        raise StagesError(f"{where}.above: expected a number, got {above!r}")
-    if isinstance(in_a_row, bool) or not isinstance(in_a_row, int) or in_a_row < 1:
-        raise StagesError(f"{where}.in_a_row: expected a whole number of at least 1, got {in_a_row!r}")
-    return Rule(fields["metric"], above, bool(falling), in_a_row)
 
 
 def load_plan(path: Path) -> Plan:
@@ -134,14 +71,14 @@ def load_plan(path: Path) -> Plan:
         ) from error
     except yaml.YAMLError as error:
         raise StagesError(f"{path}: not valid YAML: {error}") from error
-    top = _only(content, ("stages", "stop"), str(path))
+    top = only(content, ("stages", "stop", "best"), str(path))
     listed = top.get("stages")
     if not isinstance(listed, list) or not listed:
         raise StagesError(f"{path}: stages: expected a list of at least one stage")
     stages = []
     for number, data in enumerate(listed):
         where = f"{path}: stages[{number}]"
-        fields = _only(data, ("name", "set", "until"), where)
+        fields = only(data, ("name", "set", "until"), where)
         if not isinstance(fields.get("name"), str):
             raise StagesError(f"{where}.name: expected a name (quote it if it is a number)")
         settings = fields.get("set") or {}
@@ -149,13 +86,15 @@ def load_plan(path: Path) -> Plan:
             raise StagesError(
                 f"{where}.set: expected verl settings by their full names, such as data.max_response_length: 1"
             )
-        until = _rule(fields.get("until"), f"{where}.until")
+        until = read_rule(fields["until"], f"{where}.until") if "until" in fields else None
         if (until is None) != (number == len(listed) - 1):
             raise StagesError(
                 f"{where}.until: every stage but the last needs one, and the last has nothing to go on to"
             )
         stages.append(Stage(fields["name"], settings, until))
-    return Plan(tuple(stages), _rule(top.get("stop"), f"{path}: stop"))
+    stop = read_rule(top["stop"], f"{path}: stop") if "stop" in top else None
+    best = read_metric(top["best"], f"{path}: best") if "best" in top else stop
+    return Plan(tuple(stages), stop, best)
 
 
 # --- the state both processes share ----------------------------------------------------------------------------------
@@ -205,14 +144,17 @@ class State:
             os.fsync(stream.fileno())
         temporary.replace(path)
 
-    def recover(self, saved_step: int, plan: Plan) -> None:
+    def recover(self, saved_step: int, plan: Plan, obey_stop: bool = True) -> None:
         """Take over a decision whose checkpoint is complete, and forget what came after the last checkpoint.
 
         Args:
             saved_step: the step of the last complete checkpoint, 0 if there is none.
             plan: the run's plan.
+            obey_stop: whether the stop rule is in force; without it a run that it stopped goes on.
         """
         decision, self.decision = self.decision, None
+        if not obey_stop:
+            self.stopped = None
         self.readings = {
             name: [(step, value) for step, value in pairs if step <= saved_step]
             for name, pairs in self.readings.items()
@@ -220,28 +162,47 @@ class State:
         if decision is None or saved_step < decision["at_step"]:
             return
         if decision["to"] == STOP:
-            self.stopped = decision["why"]
+            self.stopped = decision["why"] if obey_stop else None
             return
         self.stage = decision["to"]
-        self.readings.pop("until", None)
+        self.readings.pop(UNTIL, None)
         self.history.append({"stage": plan.stages[self.stage].name, "from_step": saved_step, "why": decision["why"]})
 
 
 class StageWatch:
-    """The trainer's side: looks at each step's metrics and says when the stage ends.
+    """The trainer's side: looks at each step's metrics, says when the stage ends, and keeps the best checkpoint.
 
     Args:
         plan_path: the plan.
         state_path: the state, written by the supervisor before it started this trainer.
+        obey_stop: whether the plan's stop rule ends the run; otherwise it only says that it would.
     """
 
-    def __init__(self, plan_path: Path, state_path: Path) -> None:
+    def __init__(self, plan_path: Path, state_path: Path, obey_stop: bool = False) -> None:
         self.plan = load_plan(plan_path)
         self.state_path = state_path
+        self.obey_stop = obey_stop
+        self.best = BestKeeper(state_path.parent, self.plan.best) if self.plan.best else None
+        self._said = False
         state = State.load(state_path)
         if state is None:
             raise StagesError(f"{state_path}: absent; start staged runs with `hicra stages PLAN -- COMMAND`")
         self.state = state
+
+    def validated(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Take note of a validation, that before the first step of a resumed run included: its own may be lost."""
+        if self.plan.stop is not None:
+            self._read(STOP, self.plan.stop, step, metrics)
+            self.state.save(self.state_path)
+        if self.best is not None:
+            self.best.validated(step, metrics)
+
+    def recall(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Take note of the metrics of the step that the run goes on from, which no trainer has looked at."""
+        for name, rule in ((UNTIL, self.plan.stages[self.state.stage].until), (STOP, self.plan.stop)):
+            if rule is not None:
+                self._read(name, rule, step, metrics)
+        self.state.save(self.state_path)
 
     def observe(self, step: int, total_steps: int, metrics: Mapping[str, Any]) -> int | None:
         """Take note of a step's metrics.
@@ -256,20 +217,29 @@ class StageWatch:
         """
         stage = self.plan.stages[self.state.stage]
         goals: dict[str, tuple[Rule | None, int | str]] = {
-            "until": (stage.until, self.state.stage + 1),
-            "stop": (self.plan.stop, STOP),
+            UNTIL: (stage.until, self.state.stage + 1),
+            STOP: (self.plan.stop, STOP),
         }
         for name, (rule, to) in goals.items():
-            reading = rule.reading(metrics) if rule else None
-            if rule is None or reading is None:
+            if rule is None or not self._read(name, rule, step, metrics):
                 continue
-            pairs = self.state.readings.setdefault(name, [])
-            pairs.append((step, reading))
-            if rule.fires(pairs) and self.state.decision is None and step < total_steps:
-                recent = ", ".join(f"{value:.4g}" for _, value in pairs[-rule.in_a_row :])
-                limit = f"above {rule.above:g}" if rule.above is not None else "falling"
-                why = f"{rule.metric} {limit} {rule.in_a_row} times in a row: {recent}"
-                self.state.decision = {"at_step": step + 1, "to": to, "why": why}
-                print(f"[hicra] step {step + 1} is the last of stage {stage.name!r}: {why}", flush=True)
+            why = rule.fires([value for _, value in self.state.readings[name]])
+            if why is None or self.state.decision is not None or step >= total_steps:
+                continue
+            if to == STOP and not self.obey_stop:
+                if not self._said:
+                    print(f"[hicra] step {step}: the stop rule holds ({why}); --stop would end the run", flush=True)
+                self._said = True
+                continue
+            self.state.decision = {"at_step": step + 1, "to": to, "why": why}
+            print(f"[hicra] step {step + 1} is the last of stage {stage.name!r}: {why}", flush=True)
         self.state.save(self.state_path)
         return self.state.decision["at_step"] if self.state.decision else None
+
+    def _read(self, name: str, rule: Rule, step: int, metrics: Mapping[str, Any]) -> bool:
+        """Whether the step logs the rule's metric; its first reading counts."""
+        reading = rule.reading(metrics)
+        pairs = self.state.readings.setdefault(name, [])
+        if reading is not None and step not in (known for known, _ in pairs):
+            pairs.append((step, reading))
+        return reading is not None

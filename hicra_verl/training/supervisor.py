@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
-import re
 import shlex
 import signal
 import subprocess
@@ -18,37 +17,13 @@ import uuid
 from pathlib import Path
 from typing import IO, Any
 
-from hicra_verl.training.stages import STATE_FILE, TRACKER_FILE, Plan, StagesError, State, load_plan
+from hicra_verl.training.best import note_steps_without_both, refuse_another_runs_best
+from hicra_verl.training.checkpoints import last_saved_step, remove_older
+from hicra_verl.training.launch import absolute_words, environment_words, hydra_string, kept_back, settings_of, value_of
+from hicra_verl.training.rules import StagesError
+from hicra_verl.training.stages import STATE_FILE, Plan, State, load_plan
 
 LOCK_WAIT_S = 60  # a trainer whose supervisor was killed ends within seconds
-
-
-def settings_of(command: list[str]) -> dict[str, str]:
-    """The ``key=value`` words of a verl command; the last one counts, as for Hydra."""
-    words = (word.split("=", 1) for word in command if re.match(r"[+~]{0,2}[\w.@/]+=", word))
-    return {key.lstrip("+~"): value for key, value in words}
-
-
-def last_saved_step(folder: Path) -> int:
-    """The step of verl's last complete checkpoint in ``folder``, 0 if none; mends a tracker file cut short by a crash.
-
-    verl writes the tracker in place, as its last act. A crash in that moment leaves it empty, and verl would not start.
-    """
-    tracker = folder / TRACKER_FILE
-    if not tracker.exists():
-        return 0
-    text = tracker.read_text().strip()
-    if text.isdigit() and (folder / f"global_step_{text}").is_dir():
-        return int(text)
-    # data.pt is written after the weights: where it stands, the checkpoint is whole.
-    complete = [int(path.parent.name.removeprefix("global_step_")) for path in folder.glob("global_step_*/data.pt")]
-    if not complete:
-        tracker.unlink()
-        return 0
-    temporary = tracker.with_suffix(".tmp")
-    temporary.write_text(str(max(complete)))
-    temporary.replace(tracker)
-    return max(complete)
 
 
 class Supervisor:
@@ -57,27 +32,41 @@ class Supervisor:
     Args:
         plan_path: the plan, see ``stages``.
         command: a whole verl command, ``python -m verl.trainer.main_ppo …``, with ``trainer.default_local_dir`` set.
+        obey_stop: whether the plan's stop rule ends the run.
 
     Raises:
         StagesError: if the plan is invalid, or the command sets what the plan's stages set.
     """
 
-    def __init__(self, plan_path: Path, command: list[str]) -> None:
+    def __init__(self, plan_path: Path, command: list[str], obey_stop: bool = False) -> None:
         self.plan_path = plan_path.resolve()
         self.plan: Plan = load_plan(plan_path)
-        self.command = command
-        given = settings_of(command)
+        self.obey_stop = obey_stop
+        self.command = absolute_words(command, Path.cwd())
+        for before, after in zip(command, self.command, strict=True):
+            if before != after:
+                print(f"[hicra] {before} became {after}: on a cluster, other processes work elsewhere", flush=True)
+        given = settings_of(self.command)
         clash = sorted(self.plan.controlled_settings() & set(given))
         if clash:
             raise StagesError(
                 f"{clash[0]}={given[clash[0]]} is in the command, but {plan_path} sets it stage by stage: change it "
                 "there, or run without stages (in the recipes: STAGES=none)"
             )
+        if obey_stop and self.plan.stop is None:
+            raise StagesError(f"{plan_path} has no stop rule for --stop to obey")
         if "trainer.default_local_dir" not in given:
             raise StagesError("the command must set trainer.default_local_dir: the stages' state is kept there")
         if given.get("trainer.resume_mode", "auto") != "auto":
             raise StagesError("a staged run goes on from its checkpoints: leave trainer.resume_mode at auto")
-        self.folder = Path(given["trainer.default_local_dir"]).absolute()
+        self.given = given
+        folder = value_of(f"trainer.default_local_dir={given['trainer.default_local_dir']}")
+        if not isinstance(folder, str):
+            raise StagesError(
+                f"trainer.default_local_dir={given['trainer.default_local_dir']}: Hydra reads no path there; put "
+                "quotes of its own around it: \"trainer.default_local_dir='…'\""
+            )
+        self.folder = Path(folder).expanduser().absolute()
         self.state_path = self.folder / STATE_FILE
 
     def run(self) -> int:
@@ -85,6 +74,8 @@ class Supervisor:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "stages.lock").open("w") as lock:
             self._take(lock)
+            if self.plan.best is not None:
+                note_steps_without_both(*(self.given.get(f"trainer.{name}_freq", "-1") for name in ("test", "save")))
             while True:
                 state = State.load(self.state_path) or State(
                     0, 0, {}, None, [{"stage": self.plan.stages[0].name, "from_step": 0, "why": "start"}], None
@@ -92,11 +83,14 @@ class Supervisor:
                 if state.stage >= len(self.plan.stages):
                     raise StagesError(f"{self.state_path}: stage {state.stage} is not in {self.plan_path} any more")
                 saved = last_saved_step(self.folder)
-                state.recover(saved, self.plan)
+                refuse_another_runs_best(self.folder, saved)
+                state.recover(saved, self.plan, self.obey_stop)
+                self._remove_older(saved)
                 state.launches += state.stopped is None
                 state.save(self.state_path)
                 if state.stopped is not None:
                     print(f"[hicra] the run has been stopped at step {saved}: {state.stopped}", flush=True)
+                    print("[hicra] without --stop the same command goes on", flush=True)
                     return 0
                 code = self._launch(state, saved, lock)
                 if code:
@@ -107,6 +101,12 @@ class Supervisor:
                     return 0  # verl reached the last step it was given
                 if last_saved_step(self.folder) < after.decision["at_step"]:
                     raise StagesError("verl ended without the checkpoint that the next stage starts from")
+
+    def _remove_older(self, saved: int) -> None:
+        keep = self.given.get("trainer.max_actor_ckpt_to_keep", "")
+        removed = remove_older(self.folder, saved, int(keep)) if keep.isdigit() and int(keep) else []
+        if removed:
+            print(f"[hicra] removed checkpoints of earlier starts: steps {', '.join(map(str, removed))}", flush=True)
 
     def _take(self, lock: IO[str]) -> None:
         for attempt in range(LOCK_WAIT_S):
@@ -121,19 +121,20 @@ class Supervisor:
 
     def _launch(self, state: State, saved: int, lock: IO[str]) -> int:
         stage = self.plan.stages[state.stage]
+        ours, environment = self._environment(state)
         words = [
             *self.command,
             *(f"{key}={value}" for key, value in stage.settings.items()),
-            f"+hicra_stages.plan={self.plan_path}",
-            f"+hicra_stages.state={self.state_path}",
+            f"+hicra_stages.plan={hydra_string(str(self.plan_path))}",
+            f"+hicra_stages.state={hydra_string(str(self.state_path))}",
+            f"+hicra_stages.obey_stop={str(self.obey_stop).lower()}",
+            *environment_words(self.given, environment, ours),
         ]
         with (self.folder / "command.txt").open("a", encoding="utf-8") as record:
             record.write(f"# stage {stage.name}, from step {saved}\n{shlex.join(words)}\n")
         print(f"[hicra] stage {stage.name!r} from step {saved}: {shlex.join(words)}", flush=True)
         # The lock passes to the trainer: should this process be killed, no other starts while that one still works.
-        process = subprocess.Popen(
-            words, env=self._environment(state), pass_fds=[lock.fileno()], preexec_fn=_end_with_parent
-        )
+        process = subprocess.Popen(words, env=environment, pass_fds=[lock.fileno()], preexec_fn=_end_with_parent)
         previous = {name: signal.signal(name, lambda n, _: process.send_signal(n)) for name in (2, 15)}
         try:
             return process.wait()
@@ -141,18 +142,27 @@ class Supervisor:
             for name, handler in previous.items():
                 signal.signal(name, handler)
 
-    def _environment(self, state: State) -> dict[str, str]:
-        """One run in every tracker, however many processes it takes."""
+    def _environment(self, state: State) -> tuple[set[str], dict[str, str]]:
+        """The variables that make one run of it in every tracker, however many processes it takes, and all of them."""
         metrics = self.folder / "metrics"
         metrics.mkdir(exist_ok=True)
         defaults: dict[str, Any] = {
             "WANDB_RUN_ID": uuid.uuid5(uuid.NAMESPACE_URL, str(self.folder)).hex[:16],
             "WANDB_RESUME": "allow",
+            "WANDB_DIR": self.folder,
             "TENSORBOARD_DIR": self.folder / "tensorboard",
             # verl's file logger empties its file when it starts, so each start gets one of its own.
             "VERL_FILE_LOGGER_PATH": metrics / f"{state.launches:04d}.jsonl",
         }
-        return {**{name: str(value) for name, value in defaults.items()}, **os.environ}
+        environment = {**{name: str(value) for name, value in defaults.items()}, **os.environ}
+        secrets = kept_back(environment)
+        if secrets and "RAY_ADDRESS" in environment:
+            print(
+                f"[hicra] {', '.join(secrets)}: secrets are not sent to a cluster that runs already. Set them where "
+                "`ray start` is called, or log in on its nodes (`wandb login`, `hf auth login`)",
+                flush=True,
+            )
+        return set(defaults), environment
 
 
 def _end_with_parent() -> None:

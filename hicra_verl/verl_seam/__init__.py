@@ -16,7 +16,7 @@ import functools
 
 import wrapt
 
-from hicra_verl.verl_seam import advantage, metrics, settings
+from hicra_verl.verl_seam import advantage, metrics, settings, staged
 from hicra_verl.verl_seam.cpu import install_cpu
 from hicra_verl.verl_seam.seams import (
     COMPUTE_ADVANTAGE,
@@ -24,7 +24,12 @@ from hicra_verl.verl_seam.seams import (
     COMPUTE_METRICS_V1,
     NEED_CRITIC,
     REGISTRY,
+    SAVE_V1,
+    STEP_V1,
     TIMING_METRICS,
+    TRACKING,
+    TRACKING_LOG,
+    VALIDATE_V1,
     Seam,
     Wrapper,
     wrap,
@@ -39,6 +44,11 @@ def install() -> None:
         COMPUTE_ADVANTAGE_V1: advantage.wrap_compute_advantage_v1,
         TIMING_METRICS: metrics.wrap_timing_metrics,
         COMPUTE_METRICS_V1: metrics.wrap_compute_metrics_v1,
+        STEP_V1: staged.wrap_step,
+        SAVE_V1: staged.wrap_save_checkpoint,
+        VALIDATE_V1: staged.wrap_validate,
+        TRACKING: staged.wrap_tracking,
+        TRACKING_LOG: staged.wrap_tracking_log,
     }
     for seam, wrapper in wrappers.items():
         wrapt.register_post_import_hook(functools.partial(wrap, seam, wrapper), seam.module)

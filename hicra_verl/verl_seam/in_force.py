@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 shaper: StepShaper | None = None
 base_computes = False
+reported: dict[str, float] = {}
+"""HICRA's metrics of the step in hand, where they were taken before verl asks for them (see staged.py)."""
 
 
 def shaper_in_force() -> StepShaper:

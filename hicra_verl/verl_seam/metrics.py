@@ -1,15 +1,11 @@
-"""What a step reports, and the stages of a run, which look at what it reports."""
+"""What a step reports."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hicra_verl.verl_seam import in_force
-
-if TYPE_CHECKING:
-    from hicra_verl.training.stages import StageWatch
+from hicra_verl.verl_seam import in_force, staged
 
 REWARD = "pkg://hicra_verl.reward"
 
@@ -20,7 +16,7 @@ def wrap_timing_metrics(original: Callable[..., Any]) -> Callable[..., Any]:
     def compute_timing_metrics(batch: Any, timing_raw: dict[str, float]) -> dict[str, Any]:
         metrics: dict[str, Any] = original(batch, timing_raw)
         if in_force.shaper is not None:
-            metrics.update(in_force.shaper.take_metrics(timing_raw.get("step")))
+            metrics.update(in_force.reported or in_force.shaper.take_metrics(timing_raw.get("step")))
         return metrics
 
     return compute_timing_metrics
@@ -33,13 +29,12 @@ def wrap_compute_metrics_v1(original: Callable[..., Any]) -> Callable[..., Any]:
         original(self, batch, metrics, *args, **kwargs)
         if self.config.reward.custom_reward_function.path == REWARD:
             metrics.update(_reward_counts(batch))
+        if staged.before_saving(self):
+            return  # fit() asks again once the step is over
+        in_force.reported = {}
         if in_force.shaper is not None and in_force.shaper.traces is not None:
             in_force.shaper.traces.write(self.global_steps)
-        watch = _stage_watch(self.config)
-        if watch is not None:
-            last_step = watch.observe(self.global_steps, self.total_training_steps, metrics)
-            if last_step is not None:
-                self.total_training_steps = last_step
+        staged.observe(self, metrics)
 
     return _compute_metrics
 
@@ -59,16 +54,3 @@ def _reward_counts(batch: Any) -> dict[str, float]:
         if values:
             means[f"reward/{name}/mean"] = sum(values) / len(values)
     return means
-
-
-_watch: StageWatch | None = None
-
-
-def _stage_watch(config: Any) -> StageWatch | None:
-    global _watch
-    stages = config.get("hicra_stages")
-    if stages is not None and _watch is None:
-        from hicra_verl.training.stages import StageWatch
-
-        _watch = StageWatch(Path(stages.plan), Path(stages.state))
-    return _watch

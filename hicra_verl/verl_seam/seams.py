@@ -69,7 +69,40 @@ COMPUTE_METRICS_V1 = Seam(
     "v1/trainer_base.py:1868: the step's metrics in the V1 trainer; what the reward counted is added to them, and the "
     "rules of a staged run look at them. Ending a stage is setting total_training_steps, which fit() reads every step",
 )
-SEAMS = (REGISTRY, NEED_CRITIC, COMPUTE_ADVANTAGE, COMPUTE_ADVANTAGE_V1, TIMING_METRICS, COMPUTE_METRICS_V1)
+STEP_V1 = Seam(
+    "verl.trainer.ppo.v1.trainer_base",
+    "PPOTrainer.step",
+    ("self", "metrics", "timing_raw"),
+    "v1/trainer_base.py:533: the batch, metrics and durations of a staged run's step, which fit() keeps to itself",
+)
+SAVE_V1 = Seam(
+    "verl.trainer.ppo.v1.trainer_base",
+    "PPOTrainer._save_checkpoint",
+    ("self",),
+    "v1/trainer_base.py:948: fit() saves before it validates and logs; a staged run keeps the step's metrics before it "
+    "saves, so that a kill in between loses none",
+)
+VALIDATE_V1 = Seam(
+    "verl.trainer.ppo.v1.trainer_base",
+    "PPOTrainer._validate",
+    ("self",),
+    "v1/trainer_base.py:1031: what a staged run's best checkpoint and stop rule are told by, the validation before the "
+    "first step of a resumed run included",
+)
+TRACKING = Seam(
+    "verl.utils.tracking",
+    "Tracking.__init__",
+    ("self", "project_name", "experiment_name", "default_backend", "config"),
+    "tracking.py:62: a resumed run's trackers are given the metrics that a kill kept from them",
+)
+TRACKING_LOG = Seam(
+    "verl.utils.tracking",
+    "Tracking.log",
+    ("self", "data", "step"),
+    "tracking.py:191: when a step has been logged",
+)
+STAGED_SEAMS = (COMPUTE_METRICS_V1, STEP_V1, SAVE_V1, VALIDATE_V1, TRACKING, TRACKING_LOG)
+SEAMS = (REGISTRY, NEED_CRITIC, COMPUTE_ADVANTAGE, COMPUTE_ADVANTAGE_V1, TIMING_METRICS, *STAGED_SEAMS)
 
 CPU_PLATFORM = "verl.plugin.platform"
 CPU_PROCESS_GROUP = Seam(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hicra_verl.config import ESTIMATOR, HicraConfig, HicraConfigError, nearest
-from hicra_verl.training.stages import TRACKER_FILE
+from hicra_verl.training.checkpoints import TRACKER_FILE
 from hicra_verl.verl_seam import in_force
 from hicra_verl.verl_seam.seams import REGISTRY, SEAMS, find, problems
 
@@ -93,12 +93,7 @@ def wrap_need_critic(original: Callable[..., Any]) -> Callable[..., Any]:
                 "algorithm.hicra.measure_only=true measures another estimator; name that one as "
                 "algorithm.adv_estimator, or leave measure_only false"
             )
-        if problems:
-            raise RuntimeError(
-                "this verl differs from the one hicra_verl knows, so HICRA cannot stand where advantages are computed: "
-                + "; ".join(problems.values())
-                + ". Run `hicra doctor`; install verl 0.9.1 or a hicra-verl made for this verl."
-            )
+        _refuse_unknown_verl("HICRA")
         settings = read_settings(config.algorithm)
         _refuse_what_only_v1_can(config, settings)
         _prepare(config, settings)
@@ -108,6 +103,15 @@ def wrap_need_critic(original: Callable[..., Any]) -> Callable[..., Any]:
             return bool(original(config))
 
     return need_critic
+
+
+def _refuse_unknown_verl(what: str) -> None:
+    if problems:
+        raise RuntimeError(
+            f"this verl differs from the one hicra_verl knows, so {what} cannot stand where it must: "
+            + "; ".join(problems.values())
+            + ". Run `hicra doctor`; install verl 0.9.1 or a hicra-verl made for this verl."
+        )
 
 
 def _refuse_what_only_v1_can(config: Any, settings: HicraConfig) -> None:
@@ -172,6 +176,7 @@ def _check_stages(config: Any) -> None:
     """Refuse, before any model loads, a staged run that could not hand over."""
     if config.get("hicra_stages") is None:
         return
+    _refuse_unknown_verl("a staged run")
     for remedy, holds in {
         "trainer.use_v1=true (the other trainers fix their last step before they start)": config.trainer.use_v1,
         "trainer.save_freq above 0 (the next stage starts from a checkpoint)": config.trainer.save_freq > 0,
