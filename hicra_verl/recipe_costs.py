@@ -15,8 +15,8 @@ from pathlib import Path
 
 from hicra_verl.evaluation.benchmarks import SAMPLES
 from hicra_verl.recipes import Recipe, RecipeError, words
+from hicra_verl.training.launch import settings_of
 from hicra_verl.training.stages import load_plan
-from hicra_verl.training.supervisor import settings_of
 
 # --- assumptions, ours, never measured --------------------------------------------------------------------------------
 DECODED_BILLIONS_PER_S = 15_000  # ours: tokens/s x billions of parameters, a GPU: 2,000 tokens/s at 7.6 billion

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-import runs
 from conftest import ROOT
 from typer.testing import CliRunner
 
+import runs
 from hicra_verl.cli import app
-from hicra_verl.data.prepare import sha256
+from hicra_verl.data.prepare import prepare
+from hicra_verl.data.sources import SOURCES, Layout, Problem
 from hicra_verl.doctor import Check
 from hicra_verl.preflight import cluster, judge, wanted
 from hicra_verl.recipes import recipe, words
@@ -24,13 +24,21 @@ from hicra_verl.recipes import recipe, words
 GB = 10**9
 
 
-def write_data(folder: Path, name: str, rows: int) -> Path:
-    """A file as `hicra data` writes it, with its account."""
+TEXT = ["aime24", "aime25", "math500", "amc23", "minerva", "olympiad"]
+
+
+def write_data(folder: Path, name: str, cleared_of: list[str] = TEXT) -> None:
+    """`hicra data NAME` with 30 problems of our own, compared with these benchmarks."""
+    origin = folder / f"{name}.jsonl"
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.parquet"
-    pq.write_table(pa.table({"prompt": [str(number) for number in range(rows)]}), path)
-    path.with_suffix(".json").write_text(json.dumps({"problems": rows, "output_sha256": sha256(path)}))
-    return path
+    lines = [
+        {"problem": f"How many of {number} apples are left?", "question": "", "answer": str(number), "solution": "-"}
+        for number in range(30)
+    ]
+    origin.write_text("\n".join(map(json.dumps, lines)))
+    layout = Layout(("problem", "answer"), lambda row: Problem(row["problem"], row["answer"]))
+    source = replace(SOURCES[name], layouts=(layout,))
+    prepare(name, source, origin, folder, "qwen", {benchmark: [] for benchmark in cleared_of}, any_count=True)
 
 
 @pytest.fixture
@@ -39,7 +47,7 @@ def row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("STAGES", "RAY_ADDRESS", "SEED", "TRAIN_FILE", "TEST_FILE", "LOGGER", "NNODES", "MODEL_PATH"):
         monkeypatch.delenv(name, raising=False)
     for name in ("dapo_math_17k", "deepscaler", "aime24"):
-        write_data(tmp_path / "data" / "qwen", name, 30)
+        write_data(tmp_path / "data" / "qwen", name)
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("OUTPUT_DIR", str(tmp_path / "out" / "run"))
     return tmp_path
@@ -177,14 +185,18 @@ def test_data_that_is_not_what_it_was(row: Path) -> None:
     wants = wants_of("qwen25_7b_hicra")
     folder = row / "data" / "qwen"
     nodes = [good_node("one", wants), good_node("two", wants)]
-    write_data(folder, "aime24", 30)
-    (folder / "aime24.json").write_text(json.dumps({"problems": 29, "output_sha256": ""}))
-    (folder / "dapo_math_17k.json").write_text(json.dumps({"problems": 30, "output_sha256": "of another file"}))
+    for name, changed in (("aime24", {"problems": 29}), ("dapo_math_17k", {"output_sha256": "of another file"})):
+        account = json.loads((folder / f"{name}.json").read_text())
+        (folder / f"{name}.json").write_text(json.dumps({**account, **changed}))
     (folder / "deepscaler.parquet").write_bytes(b"PAR1 cut short")
     said = {check.name: check.found for check in failures(wants, nodes)}
     assert "30 problems, but its account says 29" in said["aime24"]
     assert "not the file its account was written for" in said["dapo_math_17k"]
     assert "cannot be read" in said["deepscaler"]
+    write_data(folder, "deepscaler", ["aime24"])  # as where benchmarks are prepared last
+    (failed,) = [check for check in failures(wants, nodes) if check.name == "deepscaler"]
+    assert failed.found == "not cleared of aime25, math500, amc23, minerva, olympiad, which are evaluated"
+    assert "hicra data aime25 math500 amc23 minerva olympiad" in failed.remedy
     (folder / "aime24.json").unlink()  # data of one's own has no account, and may be used
     assert "aime24" not in {check.name for check in failures(wants, nodes)}
 
@@ -194,17 +206,18 @@ def test_words_that_override_the_script(row: Path) -> None:
     grams.write_bytes((ROOT / "hicra_verl" / "grams" / "paper.json").read_bytes())
     wants = wants_of(
         "qwen25_7b_hicra",
-        "data.val_files=relative/aime24.parquet",
+        "actor_rollout_ref.rollout.engine_kwargs.vllm.generation_config=relative",
         "trainer.logger=[console,tensorbord]",
         "+actor_rollout_ref.model.override_config.attn_implementation=sdpa",
         f"algorithm.hicra.grams={grams}",
     )
     nodes = [good_node("one", wants), good_node("two", wants)]
     nodes[1]["files"][str(grams)] = None
+    ends = "actor_rollout_ref.rollout.engine_kwargs.vllm.generation_config"
     assert not wants.flash_attention
     assert "flash-attn" not in judge.request(wants, None)["packages"]
     said = {check.name: check.found for check in failures(wants, nodes)}
-    assert said["data.val_files"] == "relative/aime24.parquet is relative"
+    assert said[ends] == "relative/generation_config.json is relative"
     assert said["tensorbord"] == "verl knows no such logger"
     assert "hicra dynamics" in said["file"]
     assert "is not there on two" in said["algorithm.hicra.grams"]

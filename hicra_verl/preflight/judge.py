@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from hicra_verl.doctor import TESTED_VERL, Check
+from hicra_verl.evaluation.table import paper_numbers
 from hicra_verl.preflight.wanted import Wanted
 from hicra_verl.recipe_costs import GPU_GB, rounded
 
@@ -52,6 +53,7 @@ def request(wants: Wanted, marker: str | None) -> dict[str, Any]:
         "grams": wants.grams,
         "marker": marker,
         "flash_attention": wants.flash_attention and wants.device != "cpu",
+        "wandb_mode": os.environ.get("WANDB_MODE", ""),
     }
 
 
@@ -82,8 +84,16 @@ def _on(nodes: Facts) -> str:
     return f" on {', '.join(node['node'] for node in nodes)}" if nodes else ""
 
 
+def _benchmarks_beside(wants: Wanted) -> list[str]:
+    """The benchmarks of the paper's table that holds the validation: what training data must have been cleared of."""
+    validation = {Path(path).stem for setting, path in wants.files if setting == "data.val_files"}
+    tables = [table["benchmarks"] for table in paper_numbers()["tables"]]
+    return [name for benchmarks in tables if validation & set(benchmarks) for name in benchmarks]
+
+
 def _data(wants: Wanted, nodes: Facts) -> list[Check]:
     checks = []
+    beside = _benchmarks_beside(wants)
     for setting, path in wants.files:
         name = Path(path).stem
         folder = Path(path).parent
@@ -94,16 +104,17 @@ def _data(wants: Wanted, nodes: Facts) -> list[Check]:
         elif len({node["files"][path] for node in nodes}) > 1:
             checks.append(Check("data", name, f"{path} differs from node to node", False, "put it on a shared disk"))
         elif os.path.exists(path):
-            checks.append(_count(name, setting, Path(path), prepare))
+            training = setting == "data.train_files"
+            checks.append(_count(name, setting, Path(path), prepare, beside if training else []))
     return checks
 
 
-def _count(name: str, setting: str, path: Path, prepare: str) -> Check:
-    """The rows of a file against the account that `hicra data` wrote beside it."""
+def _count(name: str, setting: str, path: Path, prepare: str, beside: list[str]) -> Check:
+    """A file against the account that `hicra data` wrote beside it: its rows, and the benchmarks it was cleared of."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from hicra_verl.data.prepare import sha256
+    from hicra_verl.data.files import sha256
 
     try:
         rows = pq.read_metadata(path).num_rows
@@ -119,6 +130,10 @@ def _count(name: str, setting: str, path: Path, prepare: str) -> Check:
         )
     if said["output_sha256"] != sha256(path):
         return Check("data", name, f"{path}: not the file its account was written for", False, prepare)
+    left = [benchmark for benchmark in beside if benchmark not in said["cleared_of"]]
+    if left:
+        remedy = f"`hicra data {' '.join(left)}` to the same folder first, then {prepare}"
+        return Check("data", name, f"not cleared of {', '.join(left)}, which are evaluated", False, remedy)
     return Check("data", name, f"{rows:,} problems ({setting})")
 
 

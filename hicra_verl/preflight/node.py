@@ -24,7 +24,8 @@ def facts(request: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         request: ``packages`` (names), ``files`` and ``folders`` (paths), ``grams`` (a gram set), ``marker`` (a file
-            that exists where the asking process is), ``flash_attention`` (whether to import it).
+            that exists where the asking process is), ``flash_attention`` (whether to import it),
+            ``wandb_mode`` (what the run would hand to every process as WANDB_MODE, "" for nothing).
 
     Returns:
         For each of these what was found, and where something failed, the reason in words.
@@ -39,7 +40,7 @@ def facts(request: dict[str, Any]) -> dict[str, Any]:
         "plugin": _why_not_registered(),
         "grams": _gram_set(request["grams"]),
         "flash_attention": _why_no_flash_attention() if request["flash_attention"] else "",
-        "wandb": _wandb(),
+        "wandb": _wandb(request["wandb_mode"]),
         "gpu_bytes": _gpus(),
     }
 
@@ -101,9 +102,9 @@ def _why_no_flash_attention() -> str:
     return ""
 
 
-def _wandb() -> str:
-    """How wandb would log from here: "offline", "disabled", "key", or "" if it would ask."""
-    mode = os.environ.get("WANDB_MODE", "")
+def _wandb(handed: str) -> str:
+    """How wandb would log from here: "offline", "disabled", "key", or "" if it would ask. Keys are not handed on."""
+    mode = handed or os.environ.get("WANDB_MODE", "")
     if mode in ("offline", "dryrun", "disabled"):
         return mode
     if os.environ.get("WANDB_API_KEY"):

@@ -47,20 +47,20 @@ class Wanted:
 
 def of_training(command: list[str]) -> tuple[Wanted | None, list[Check]]:
     """What a training command needs, and whether verl and the plan accept it; None if they do not."""
-    from hicra_verl.training.stages import StagesError, load_plan
+    from hicra_verl.training.rules import StagesError
     from hicra_verl.training.supervisor import Supervisor
 
+    place = command.index("--")
     plan_path = Path(command[command.index("stages") + 1])
-    trainer = command[command.index("--") + 1 :]
     try:
-        Supervisor(plan_path, trainer)  # refuses a command that sets what a stage sets
-        stages = load_plan(plan_path).stages
+        with contextlib.redirect_stdout(io.StringIO()):  # it says which paths it makes absolute
+            supervisor = Supervisor(plan_path, command[place + 1 :], "--stop" in command[:place])
     except StagesError as error:
         return None, [Check("settings", plan_path.name, "refused", False, str(error))]
     config = None
     checks = []
-    for stage in stages:
-        words = [*trainer, *(f"{name}={value}" for name, value in stage.settings.items())]
+    for stage in supervisor.plan.stages:
+        words = [*supervisor.command, *(f"{name}={value}" for name, value in stage.settings.items())]
         try:
             config = compose(words)
         except Exception as error:  # whatever stops verl from accepting the command is the finding
