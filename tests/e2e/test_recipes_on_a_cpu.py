@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import uuid
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+import two_nodes
 import vision
 from conftest import ROOT
 
@@ -137,52 +138,31 @@ def test_a_longer_context_by_itself(world_of: Callable[[str], Path], tmp_path: P
 
 
 def test_the_check_asks_every_node(world_of: Callable[[str], Path], tmp_path: Path) -> None:
-    """Two nodes of a Ray cluster that was started elsewhere, in other folders, before anybody thought of this run."""
+    """Two nodes of a Ray cluster that was started elsewhere, before anybody thought of this run."""
     world = world_of("qwen2")
-    # A cluster without tokens: an earlier local ray.init() leaves one that `ray start` would demand (ray 2.60).
-    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}
-    for name in ("RAY_ADDRESS", "WANDB_MODE", "WANDB_API_KEY"):
-        environment.pop(name, None)
-    ray = str(Path(sys.executable).with_name("ray"))
-    port, started = 6399, []
-    try:
-        for number, where in enumerate((["--head", f"--port={port}"], [f"--address=127.0.0.1:{port}"])):
-            folder = tmp_path / f"node{number}"
-            folder.mkdir()
-            words = [ray, "start", *where, "--num-cpus=2", "--block", "--object-store-memory=100000000"]
-            words += ["--include-dashboard=false"] if number == 0 else []
-            node = {**environment, "WANDB_API_KEY": "a key"} if number == 0 else environment
-            log = folder / "log.txt"
-            with log.open("wb") as out:
-                started.append(subprocess.Popen(words, cwd=folder, env=node, stdout=out, stderr=out, process_group=0))
-            for _ in range(120):
-                if "Ray runtime started" in log.read_text():
-                    break
-                time.sleep(1)
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid.uuid4().hex}  # as recipes/cluster/slurm.sh
+    with two_nodes.two_nodes(tmp_path, token) as cluster:
         knobs = {
-            **environment,
-            "RAY_ADDRESS": f"127.0.0.1:{port}", "MODEL_PATH": str(world / "model"), "NNODES": "1", "GPUS_PER_NODE": "1",
-            "TRAIN_FILE": str(world / "train.parquet"), "TEST_FILE": str(world / "test.parquet"), "STAGES": "none",
-            "OUTPUT_DIR": str(tmp_path / "out"), "WANDB_MODE": "offline",
+            **os.environ, **cluster.environment, "PYTHONPATH": str(ROOT), "MODEL_PATH": str(world / "model"),
+            "TRAIN_FILE": str(world / "train.parquet"), "TEST_FILE": str(world / "test.parquet"), "NNODES": "2",
+            "GPUS_PER_NODE": "1", "STAGES": "none", "OUTPUT_DIR": str(tmp_path / "out"), "WANDB_MODE": "offline",
         }  # fmt: skip
         asked = [sys.executable, "-m", "hicra_verl.cli", "recipes", "check", "qwen25_7b_hicra", "--json", *runs.SMALL]
 
-        def report(*overrides: str) -> tuple[int, list[dict[str, Any]]]:
-            done = subprocess.run([*asked, *overrides], capture_output=True, text=True, env=knobs, cwd=tmp_path)
+        def report() -> tuple[int, list[dict[str, Any]]]:
+            done = subprocess.run(asked, capture_output=True, text=True, env=knobs, cwd=tmp_path)
             return done.returncode, json.loads(done.stdout)["checks"]
 
         code, checks = report()
         assert code == 0, [check for check in checks if not check["ok"]]
-        said = {check["name"]: check["found"] for check in checks}
-        assert said["registered"] == "on 2 of 2"
-        assert said["trainer.default_local_dir"].endswith("writable from 2 nodes")
-        # Only the first node has a key: the run's tracker may be on either.
-        del knobs["WANDB_MODE"]
+        said = {(check["group"], check["name"]): check["found"] for check in checks}
+        assert said["plugin", "registered"] == "on 2 of 2"
+        assert said["paths", "trainer.default_local_dir"].endswith("writable from 2 nodes")
+        # A key that the driver has is handed on to no node, and the run's tracker may be on either.
+        knobs |= {"WANDB_MODE": "", "WANDB_API_KEY": "a key"}
         code, checks = report()
         assert code == 1
         (failed,) = [check for check in checks if not check["ok"]]
         assert failed["found"].startswith("no key on ")
-        assert failed["found"].count("(") == 1  # one node's address
-    finally:
-        for process in started:
-            os.killpg(process.pid, signal.SIGKILL)
+        assert two_nodes.HEAD in failed["found"]
+        assert two_nodes.WORKER in failed["found"]
