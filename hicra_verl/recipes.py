@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ DYNAMICS_ROWS = {
 }
 """Rows of the paper's figures on training dynamics that are in none of its tables."""
 
+SMOKE_ROWS = {"qwen25_1_5b_grpo": "GRPO", "qwen25_1_5b_hicra": "HICRA"}
+"""Not in the paper: a small model on one GPU, to see the whole cycle before a row of the paper."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -26,7 +30,7 @@ class Recipe:
         model: the model's printed name.
         method: the method's printed name.
         numbers: (benchmark, the paper's number) pairs, where it gives one.
-        source: "paper", or "review" for numbers given by the authors in review.
+        source: "paper"; "review" for numbers given by the authors in review; "smoke" for a row that is not the paper's.
         script: the script.
     """
 
@@ -57,7 +61,7 @@ def folder() -> Path:
 
 
 def all_recipes() -> list[Recipe]:
-    """Every row, in the order of the paper's tables, then those of its figures only."""
+    """Every row, in the order of the paper's tables, then those of its figures only, then the smoke rows."""
     scripts = folder()
     found = []
     for table in paper_numbers()["tables"]:
@@ -68,6 +72,8 @@ def all_recipes() -> list[Recipe]:
             found.append(Recipe(row["row"], row["model"], row["method"], numbers, row["source"], script))
     for name, model in DYNAMICS_ROWS.items():
         found.append(Recipe(name, model, "GRPO", (), "paper", scripts / f"{name}.sh"))
+    for name, method in SMOKE_ROWS.items():
+        found.append(Recipe(name, "Qwen2.5-1.5B-Base", method, (), "smoke", scripts / f"{name}.sh"))
     return found
 
 
@@ -83,8 +89,17 @@ def recipe(row: str) -> Recipe:
     return known[row]
 
 
+def words(entry: Recipe, overrides: list[str]) -> list[str]:
+    """The whole command that the row's script would run, word by word."""
+    return shlex.split(command(entry, overrides))
+
+
 def command(entry: Recipe, overrides: list[str]) -> str:
-    """The whole command that the row's script would run."""
+    """The whole command that the row's script would run, quoted for a shell.
+
+    Raises:
+        RecipeError: if the script fails.
+    """
     done = subprocess.run(
         ["bash", str(entry.script), *overrides],
         env={**os.environ, "RECIPE_DRY_RUN": "1"},

@@ -4,7 +4,8 @@
 # Status: not yet run at full scale by us.
 MODEL=qwen25_7b
 METHOD=orz
-MODEL_PATH=${MODEL_PATH:-Open-Reasoner-Zero/Open-Reasoner-Zero-7B}   # the published checkpoint, evaluated only
+# Ours: the published checkpoint, evaluated with our prompt template. It was trained with one of its own.
+MODEL_PATH=${MODEL_PATH:-Open-Reasoner-Zero/Open-Reasoner-Zero-7B}
 # shellcheck source=recipes/shared/recipe.sh
 source "$(dirname "${BASH_SOURCE[0]}")/shared/recipe.sh"
 evaluate "$@"

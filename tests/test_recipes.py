@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, real_tokenizer
 from typer.testing import CliRunner
 
 from hicra_verl.cli import app
+from hicra_verl.cli.evaluate import evaluate
 from hicra_verl.data.sources import SOURCES
 from hicra_verl.data.templates import TEMPLATES
 from hicra_verl.evaluation.benchmarks import TITLES
 from hicra_verl.evaluation.table import paper_numbers
+from hicra_verl.preflight.wanted import compose
 from hicra_verl.recipes import Recipe, RecipeError, all_recipes, command, recipe
 
 RECIPES = ROOT / "recipes"
@@ -26,8 +30,16 @@ TRAINING = [entry for entry in ALL if entry.trains]
 BY_ROW: dict[str, Any] = {"ids": lambda entry: entry.row}
 
 
+# fmt: off
+KNOBS = (
+    "STAGES", "STOP", "BACKEND", "ROLLOUT_ENGINE", "DATA_DIR", "MODEL_PATH", "OUTPUT_DIR", "EVAL_DIR", "LOGGER", "SEED",
+    "TRAIN_FILE", "TEST_FILE", "NNODES", "GPUS_PER_NODE", "CHECKPOINT", "GRAMS",
+)
+# fmt: on
+
+
 def words_of(entry: Recipe, monkeypatch: pytest.MonkeyPatch, *overrides: str, **knobs: str) -> list[str]:
-    for name in ("STAGES", "BACKEND", "DATA_DIR", "MODEL_PATH"):
+    for name in KNOBS:
         monkeypatch.delenv(name, raising=False)
     for name, value in knobs.items():
         monkeypatch.setenv(name, value)
@@ -36,15 +48,7 @@ def words_of(entry: Recipe, monkeypatch: pytest.MonkeyPatch, *overrides: str, **
 
 def composed(words: list[str]) -> Any:
     """verl's configuration from a recipe's words, accepted by verl's own validation and by HICRA's."""
-    from hydra import compose, initialize_config_module
-    from verl.trainer.ppo.utils import need_critic, need_reference_policy
-    from verl.utils.config import validate_config
-
-    overrides = words[words.index("verl.trainer.main_ppo") + 1 :]
-    with initialize_config_module("verl.trainer.config", version_base=None):
-        config = compose("ppo_trainer", overrides=overrides)
-    validate_config(config, need_reference_policy(config), need_critic(config))
-    return config
+    return compose(words)
 
 
 def test_every_row_has_a_recipe_and_every_script_a_row() -> None:
@@ -70,10 +74,13 @@ def test_verl_accepts_the_command(entry: Recipe, backend: str, monkeypatch: pyte
     config = composed(words_of(entry, monkeypatch, STAGES="none", BACKEND=backend))
     hicra = entry.row.endswith(("hicra", "high_entropy", "placebo"))
     assert config.algorithm.adv_estimator == ("hicra" if hicra else "grpo")
+    # A baseline measures what a HICRA run measures, or its figures have nothing beside HICRA's.
+    assert config.algorithm.hicra.measure_only == (not hicra)
     actor = config.actor_rollout_ref.actor
     assert (actor.clip_ratio_low, actor.clip_ratio_high, actor.use_kl_loss) == (0.2, 0.28, False)
     assert actor.strategy.startswith(backend)
     assert config.actor_rollout_ref.rollout.val_kwargs.temperature == 0.6
+    assert (actor.optim.lr, actor.optim.weight_decay, actor.optim.lr_warmup_steps) == (1e-6, 0.1, 10)  # as DAPO
     assert bool(config.algorithm.filter_groups.enable) == entry.row.startswith("llama31_8b_instruct")
     assert (actor.entropy_coeff > 0) == (entry.method == "Entropy Reg.")
     if hicra:
@@ -87,10 +94,39 @@ def test_verl_accepts_the_command(entry: Recipe, backend: str, monkeypatch: pyte
     for template, name in files:
         assert template in TEMPLATES
         assert name in SOURCES
-    assert config.data.max_prompt_length + config.data.max_response_length == 16384
+    context = 4096 if entry.source == "smoke" else 16384
+    assert config.data.max_prompt_length + config.data.max_response_length == context
 
 
-@pytest.mark.parametrize("entry", TRAINING, **BY_ROW)
+def test_a_run_leaves_what_its_figures_are_drawn_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = composed(words_of(recipe("llama31_8b_base_grpo"), monkeypatch, STAGES="none")).trainer
+    assert "file" in trainer.logger
+    assert trainer.rollout_data_dir == f"{trainer.default_local_dir}/rollouts"
+    assert trainer.validation_data_dir == f"{trainer.default_local_dir}/validation"
+
+
+def test_validation_samples_as_the_evaluation_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    validation = composed(
+        words_of(recipe("qwen25_7b_hicra"), monkeypatch, STAGES="none")
+    ).actor_rollout_ref.rollout.val_kwargs
+    options = signature(evaluate).parameters
+    assert (validation.temperature, validation.top_p) == (options["temperature"].default, options["top_p"].default)
+
+
+def test_prompts_with_images_are_filtered_by_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of 39K images is opened to count its tokens, at every start; verl's default is one process."""
+    config = composed(words_of(recipe("qwen25_vl_7b_hicra"), monkeypatch, STAGES="none"))
+    assert config.data.filter_overlong_prompts_workers > 1
+
+
+def test_megatron_recomputes_activations_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = composed(words_of(recipe("qwen25_7b_hicra"), monkeypatch, STAGES="none", BACKEND="megatron"))
+    settings = config.actor_rollout_ref.actor.megatron.override_transformer_config
+    wanted = ("full", "uniform", 1)
+    assert (settings.recompute_granularity, settings.recompute_method, settings.recompute_num_layers) == wanted
+
+
+@pytest.mark.parametrize("entry", [entry for entry in TRAINING if entry.source != "smoke"], **BY_ROW)
 def test_the_stages(entry: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each stage's settings compose too, and the whole context is the paper's 16K, then 32K."""
     from hicra_verl.training.stages import load_plan
@@ -131,6 +167,135 @@ def test_the_evaluations_parse(entry: Recipe, monkeypatch: pytest.MonkeyPatch, t
 def test_a_wrong_flag_is_caught_without_a_gpu(wrong: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Exception, match=re.escape(message)):
         composed(words_of(recipe("qwen25_7b_hicra"), monkeypatch, wrong, STAGES="none"))
+
+
+@pytest.mark.parametrize("knobs", [{}, {"STAGES": "none"}], ids=["stages", "one stage"])
+def test_every_training_is_supervised(knobs: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Staged or not: the supervisor names the metrics files and the tracker's run, and resumes after a crash."""
+    words = words_of(recipe("qwen25_7b_grpo"), monkeypatch, **knobs)
+    assert words[1:4] == ["-m", "hicra_verl.cli", "stages"]
+    assert Path(words[4]).exists()
+    assert "--stop" not in words
+    stopping = words_of(recipe("qwen25_7b_grpo"), monkeypatch, STOP="1", **knobs)
+    assert stopping[5:7] == ["--stop", "--"]
+
+
+def test_paths_are_those_of_the_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Ray actor's folder is that of `ray start`, so a relative path would part ways."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny").mkdir()
+    knobs = {"DATA_DIR": "my data", "OUTPUT_DIR": "./out", "MODEL_PATH": "tiny", "TEST_FILE": "t.parquet"}
+    config = composed(words_of(recipe("qwen25_7b_hicra"), monkeypatch, STAGES="none", **knobs))
+    names = ("dapo_math_17k", "deepscaler")
+    assert list(config.data.train_files) == [f"{tmp_path}/my data/qwen/{name}.parquet" for name in names]
+    assert config.data.val_files == f"{tmp_path}/t.parquet"
+    assert config.trainer.default_local_dir == f"{tmp_path}/out"
+    assert config.actor_rollout_ref.model.path == f"{tmp_path}/tiny"
+    knobs = {"TRAIN_FILE": '["a.parquet", /b.parquet,s3://c/d.parquet]', "OUTPUT_DIR": "~/out"}
+    config = composed(words_of(recipe("qwen25_7b_hicra"), monkeypatch, STAGES="none", **knobs))
+    assert list(config.data.train_files) == [f"{tmp_path}/a.parquet", "/b.parquet", "s3://c/d.parquet"]
+    assert config.trainer.default_local_dir == str(Path("~/out").expanduser())
+    assert config.actor_rollout_ref.model.path == "Qwen/Qwen2.5-7B"  # no such folder: the hub's name
+
+
+def test_another_seed_is_another_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = recipe("qwen25_7b_grpo")
+    first, second = (composed(words_of(entry, monkeypatch, STAGES="none", SEED=seed)) for seed in ("1", "2"))
+    for read in (
+        lambda config: config.data.seed,
+        lambda config: config.actor_rollout_ref.actor.data_loader_seed,
+        lambda config: config.actor_rollout_ref.rollout.seed,
+        lambda config: config.trainer.experiment_name,
+        lambda config: config.trainer.default_local_dir,
+    ):
+        assert read(first) != read(second)
+    assert second.trainer.experiment_name == "qwen25_7b_grpo-seed2"
+    # verl adds an engine's number to its seed: two runs must share none.
+    assert abs(first.actor_rollout_ref.rollout.seed - second.actor_rollout_ref.rollout.seed) >= 1000
+    words = words_of(recipe("qwen25_7b_base"), monkeypatch, SEED="2")
+    assert words[words.index("--output") + 1] == "results/qwen25_7b_base-seed2"
+    assert words[words.index("--seed") + 1] == "2"
+    assert words[words.index("--row") + 1] == "qwen25_7b_base"
+
+
+def test_the_other_rollout_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = composed(words_of(recipe("qwen25_7b_hicra"), monkeypatch, STAGES="none", ROLLOUT_ENGINE="sglang"))
+    assert config.actor_rollout_ref.rollout.name == "sglang"
+    assert not config.actor_rollout_ref.rollout.engine_kwargs.get("vllm", {}).get("generation_config")
+
+
+def test_llama_base_begins_as_llama_texts_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tokenised as verl does it, with no special tokens added to the template's text: exactly one BOS."""
+    config = composed(words_of(recipe("llama31_8b_base_grpo"), monkeypatch, STAGES="none"))
+    tokenizer = real_tokenizer("llama3")
+    tokenizer.chat_template = config.actor_rollout_ref.model.custom_chat_template
+    message = [{"role": "user", "content": "What is 2+2?"}]
+    ids = tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=True)["input_ids"]
+    assert (ids[0], ids.count(tokenizer.bos_token_id)) == (tokenizer.bos_token_id, 1)
+    assert tokenizer.decode(ids[1:]) == "What is 2+2?"
+
+
+@pytest.mark.parametrize("row", ["qwen25_7b", "qwen3_4b_base", "qwen3_4b_instruct"])
+def test_where_a_response_of_qwen_ends(row: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the base models alone the published settings leave out the token that ends a turn of the chat template."""
+    evaluation = words_of(recipe(f"{row}_base"), monkeypatch)
+    config = composed(words_of(recipe(f"{row}_hicra"), monkeypatch, STAGES="none"))
+    engine = config.actor_rollout_ref.rollout.engine_kwargs.get("vllm") or {}
+    if row == "qwen3_4b_instruct":
+        assert "--stop" not in evaluation
+        assert "generation_config" not in engine
+        return
+    assert evaluation[evaluation.index("--stop") + 1] == "<|im_end|>"
+    settings = json.loads((Path(engine.generation_config) / "generation_config.json").read_text())
+    ends = real_tokenizer("qwen3").convert_tokens_to_ids(["<|endoftext|>", "<|im_end|>"])
+    assert settings["eos_token_id"] == ends
+
+
+MARK = re.compile(r"#.*(\bpaper\b|\bours\b|as DAPO|verl's default)")
+SETTING = re.compile(r"[+~\w]+(?:\.[\w]+)+=|\+hicra=|model_engine=|(?:[A-Z_]+=(?:\$\{[A-Z_]+:-)?\d)")
+PASSED_ON = re.compile(r'[\w.+]+="\$\{[A-Z_]+\}"\)?$')  # what a knob holds is marked at the knob
+
+
+def test_every_value_carries_a_mark() -> None:
+    unmarked = []
+    for path in sorted((RECIPES / "shared").rglob("*.sh")):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            code = line.split(" #")[0].strip()
+            if not SETTING.search(code) or code.startswith("#") or PASSED_ON.search(code.split(" ")[-1]):
+                continue
+            if not MARK.search(line):
+                unmarked.append(f"{path.name}:{number}: {code}")
+    # STOP and RECIPE_DRY_RUN choose what the script does, not how a model is trained.
+    assert [line for line in unmarked if "STOP=" not in line and "DRY_RUN" not in line] == []
+
+
+def evaluation_words(out: Path, monkeypatch: pytest.MonkeyPatch, **knobs: str) -> subprocess.CompletedProcess[str]:
+    for name in KNOBS:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"OUTPUT_DIR": str(out), "RECIPE_DRY_RUN": "1", **knobs}.items():
+        monkeypatch.setenv(name, value)
+    script = str(RECIPES / "evaluate.sh")
+    return subprocess.run(["bash", script, "qwen25_7b", "hicra"], capture_output=True, text=True, check=False)
+
+
+def test_which_checkpoint_is_evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = evaluation_words(tmp_path, monkeypatch)
+    assert done.returncode == 2
+    assert "holds no checkpoint 'newest'" in done.stderr
+    for folder in ("global_step_20", "global_step_30", "best/global_step_10"):
+        (tmp_path / folder / "actor").mkdir(parents=True)
+    (tmp_path / "latest_checkpointed_iteration.txt").write_text("20")  # 30 was cut short
+    for knobs, folder in (
+        ({}, "global_step_20"),
+        ({"CHECKPOINT": "best"}, "best/global_step_10"),
+        ({"CHECKPOINT": f"{tmp_path}/global_step_30"}, "global_step_30"),
+    ):
+        words = shlex.split(evaluation_words(tmp_path, monkeypatch, **knobs).stdout)
+        assert words[words.index("--model") + 1] == f"{tmp_path}/{folder}/merged"
+        assert words[words.index("--row") + 1] == "qwen25_7b_hicra"
+        assert words[words.index("--replicas") + 1] == "8"
+    given = shlex.split(evaluation_words(tmp_path, monkeypatch, MODEL_PATH="some/model").stdout)
+    assert given[given.index("--model") + 1] == "some/model"
 
 
 def test_the_command_line() -> None:

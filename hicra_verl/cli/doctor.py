@@ -9,7 +9,19 @@ from rich.table import Table
 from rich.text import Text
 
 from hicra_verl.cli.app import GramsOption, app
+from hicra_verl.doctor import Check
 from hicra_verl.terminal import plain_console
+
+
+def print_checks(title: str, checks: list[Check]) -> None:
+    """A table of checks, each with what to do where it failed."""
+    table = Table(title=title, title_justify="left")
+    for column in ("", "what", "found", "what to do"):
+        table.add_column(column, overflow="fold")
+    for check in checks:
+        mark = Text("ok", "green") if check.ok else Text("no", "red")
+        table.add_row(mark, Text(f"{check.group}: {check.name}"), Text(check.found), Text(check.remedy))
+    plain_console().print(table)
 
 
 @app.command()
@@ -26,12 +38,6 @@ def doctor(
     if as_json:
         print(checks_of.as_json(checks))
     else:
-        table = Table(title="hicra doctor", title_justify="left")
-        for column in ("", "what", "found", "what to do"):
-            table.add_column(column, overflow="fold")
-        for check in checks:
-            mark = Text("ok", "green") if check.ok else Text("no", "red")
-            table.add_row(mark, f"{check.group}: {check.name}", check.found, check.remedy)
-        plain_console().print(table)
+        print_checks("hicra doctor", checks)
         print("A HICRA run will work." if ok else "A HICRA run would not work: see the lines marked 'no'.")
     raise typer.Exit(0 if ok else 1)

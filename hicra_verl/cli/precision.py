@@ -141,7 +141,7 @@ def score(
     disagreements: Annotated[int, typer.Option(help="How many disagreements to list; 0 for all.")] = 20,
 ) -> None:
     """Print precision with 95% intervals, agreement, and the disagreements. A phrase counts if most raters say yes."""
-    from hicra_verl.mining.precision import PAPER_PRECISION, RANDOM_ARM, PrecisionError
+    from hicra_verl.mining.precision import AUTHORS_PRECISION, RANDOM_ARM, PrecisionError
     from hicra_verl.mining.precision import score as count
 
     try:
@@ -160,8 +160,10 @@ def score(
     plain_console().print(table)
     print(
         f"Fleiss' kappa over all items: {result.kappa:.2f}\n"
-        f"paper, beside it: {PAPER_PRECISION['strategic grams']:.0%} of its strategic grams, "
-        f"{PAPER_PRECISION[RANDOM_ARM]:.0%} of random n-grams; three crowd annotators, sample size and kappa not given"
+        "the paper's authors in review (second-hand), beside it: "
+        f"{AUTHORS_PRECISION['strategic grams']:.0%} of its strategic grams, "
+        f"{AUTHORS_PRECISION[RANDOM_ARM]:.0%} of random n-grams; three crowd annotators, sample size and kappa "
+        "not given"
     )
     shown = result.disagreements[: disagreements or None]
     print(f"{len(result.disagreements)} disagreements" + (f", the first {len(shown)}:" if shown else ""))

@@ -38,6 +38,8 @@ def list_recipes(context: typer.Context) -> None:
             numbers = " · ".join(f"{TITLES[name]} {value:.1f}" for name, value in entry.numbers)
             if entry.source == "review":
                 numbers += " (authors, in review)"
+            if entry.source == "smoke":
+                numbers = "smoke: one GPU, one evening; not the paper's"
             does = "trains" if entry.trains else "evaluates"
             table.add_row(entry.row, numbers or "in its figures only", does)
     except RecipeError as error:
@@ -45,8 +47,8 @@ def list_recipes(context: typer.Context) -> None:
     console = plain_console()
     console.print(table)
     console.print(
-        "None has been run at full scale by us yet. Hardware: the paper used two to four nodes of 8 x A100-80G; hours "
-        "and what the paper leaves open: recipes/README.md.",
+        "None has been run at full scale by us yet. `hicra recipes costs`: hours, GPU-hours and disk. `hicra recipes "
+        "check ROW`: what is missing for it here. What the paper leaves open: recipes/README.md.",
     )
 
 
@@ -71,6 +73,64 @@ def run(row: Annotated[str, typer.Argument(help="The row's name.")], overrides: 
     except RecipeError as error:
         raise fail(str(error)) from error
     os.execvp("bash", ["bash", script, *(overrides or [])])
+
+
+@recipes_app.command(context_settings=PASSED_ON)
+def check(
+    row: Annotated[str, typer.Argument(help="The row's name.")],
+    overrides: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Check data, paths, versions, nodes, disk and logger before a row is run; exit 1 if it would not work.
+
+    The same environment variables and overrides as for the script. On a Ray cluster (RAY_ADDRESS) every node is asked.
+    """
+    from hicra_verl import preflight
+    from hicra_verl.cli.doctor import print_checks
+    from hicra_verl.doctor import as_json as rendered
+    from hicra_verl.recipes import RecipeError, recipe
+
+    try:
+        checks = preflight.check(recipe(row), overrides or [])
+    except RecipeError as error:
+        raise fail(str(error)) from error
+    if as_json:
+        print(rendered(checks))
+    else:
+        print_checks(f"hicra recipes check {row}", checks)
+        failed = sum(not found.ok for found in checks)
+        print(f"{row}: {failed} of {len(checks)} checks failed." if failed else f"{row}: ready.")
+    raise typer.Exit(0 if all(found.ok for found in checks) else 1)
+
+
+@recipes_app.command()
+def costs(
+    markdown: Annotated[bool, typer.Option("--markdown", help="As the table of recipes/README.md.")] = False,
+) -> None:
+    """Hours, GPU-hours and disk of every row: an estimate for A100-80G, never measured."""
+    from hicra_verl import recipe_costs
+    from hicra_verl.recipes import RecipeError, all_recipes
+
+    try:
+        rows = all_recipes()
+        if markdown:
+            print(recipe_costs.markdown(rows))
+            return
+        table = Table(title="costs (an estimate for A100-80G, never measured)", title_justify="left")
+        table.add_column("row", no_wrap=True)
+        for column in ("GPUs", "hours", "GPU-hours", "disk, GB", "of the hours"):
+            table.add_column(column, justify="left" if column == "of the hours" else "right")
+        for entry in rows:
+            cost = recipe_costs.cost_of(entry)
+            if cost is None:
+                table.add_row(entry.row, "", "", "", "", "unknown: the model's shape is not known")
+                continue
+            numbers = map(recipe_costs.rounded, (cost.total_hours, cost.gpu_hours, cost.disk_gb))
+            parts = ", ".join(f"{name} {recipe_costs.rounded(value)}" for name, value in cost.hours.items())
+            table.add_row(entry.row, str(cost.gpus), *numbers, parts)
+    except RecipeError as error:
+        raise fail(str(error)) from error
+    plain_console().print(table)
 
 
 @app.command(context_settings=PASSED_ON)

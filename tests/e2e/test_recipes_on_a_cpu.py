@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
+import uuid
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -12,7 +15,9 @@ from typing import Any
 
 import pytest
 import torch
+import two_nodes
 import vision
+from conftest import ROOT
 
 import runs
 from hicra_verl.analysis.runs import load_run
@@ -29,6 +34,8 @@ CHOSEN = [
     "llama31_8b_instruct_hicra",
     "qwen25_7b_high_entropy",
     "qwen25_vl_7b_hicra",
+    "llama31_8b_base_grpo",
+    "qwen25_1_5b_grpo",
 ]
 ALL = [entry.row for entry in all_recipes() if entry.trains]
 ROWS = ALL if os.environ.get("HICRA_ALL_RECIPES") else CHOSEN
@@ -71,7 +78,13 @@ def test_two_steps(row: str, world_of: Callable[[str], Path], tmp_path: Path) ->
     assert code == 0, log[-3000:]
     steps = [step["data"] for step in rows if "actor/pg_loss" in step["data"]]
     assert len(steps) == 2
-    assert ("hicra/planning_fraction" in steps[0]) == (not row.endswith(("grpo", "entropy_reg")))
+    # Baselines measure what HICRA measures.
+    assert {"hicra/planning_fraction", "hicra/semantic_entropy_nats", "hicra/perplexity_execution"} <= set(steps[0])
+    assert ("hicra/tokens_changed" in steps[0]) == (not row.endswith(("grpo", "entropy_reg")))
+    run_folders = sorted((tmp_path / "wandb").glob("offline-run-*"))
+    assert len(run_folders) == 1
+    dumps = sorted(path.name for path in (tmp_path / "checkpoints" / "rollouts").glob("*.jsonl"))
+    assert dumps == ["1.jsonl", "2.jsonl"]
     if row.endswith("high_entropy"):
         # 30% of the tokens, less those whose advantage is zero.
         assert max(step["hicra/tokens_changed"] for step in steps) > 0
@@ -90,8 +103,7 @@ def test_a_longer_context_by_itself(world_of: Callable[[str], Path], tmp_path: P
     world, out = world_of("qwen2"), tmp_path / "checkpoints"
     plan = tmp_path / "plan.yaml"
     plan.write_text(PLAN)
-    # The metrics file is the supervisor's to name.
-    how: dict[str, Any] = {"prompt": 48, "response": 24, "steps": 5, "STAGES": str(plan), "VERL_FILE_LOGGER_PATH": None}
+    how: dict[str, Any] = {"prompt": 48, "response": 24, "steps": 5, "STAGES": str(plan)}
     settings = [COIN, "trainer.test_freq=-1", "actor_rollout_ref.actor.ppo_max_token_len_per_gpu=256"]
 
     def decided() -> bool:
@@ -123,3 +135,34 @@ def test_a_longer_context_by_itself(world_of: Callable[[str], Path], tmp_path: P
             out / f"global_step_{step}" / "actor" / "optim_world_size_1_rank_0.pt", weights_only=False
         )
         assert {int(values["step"]) for values in optimiser["state"].values()} == {step}
+
+
+def test_the_check_asks_every_node(world_of: Callable[[str], Path], tmp_path: Path) -> None:
+    """Two nodes of a Ray cluster that was started elsewhere, before anybody thought of this run."""
+    world = world_of("qwen2")
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid.uuid4().hex}  # as recipes/cluster/slurm.sh
+    with two_nodes.two_nodes(tmp_path, token) as cluster:
+        knobs = {
+            **os.environ, **cluster.environment, "PYTHONPATH": str(ROOT), "MODEL_PATH": str(world / "model"),
+            "TRAIN_FILE": str(world / "train.parquet"), "TEST_FILE": str(world / "test.parquet"), "NNODES": "2",
+            "GPUS_PER_NODE": "1", "STAGES": "none", "OUTPUT_DIR": str(tmp_path / "out"), "WANDB_MODE": "offline",
+        }  # fmt: skip
+        asked = [sys.executable, "-m", "hicra_verl.cli", "recipes", "check", "qwen25_7b_hicra", "--json", *runs.SMALL]
+
+        def report() -> tuple[int, list[dict[str, Any]]]:
+            done = subprocess.run(asked, capture_output=True, text=True, env=knobs, cwd=tmp_path)
+            return done.returncode, json.loads(done.stdout)["checks"]
+
+        code, checks = report()
+        assert code == 0, [check for check in checks if not check["ok"]]
+        said = {(check["group"], check["name"]): check["found"] for check in checks}
+        assert said["plugin", "registered"] == "on 2 of 2"
+        assert said["paths", "trainer.default_local_dir"].endswith("writable from 2 nodes")
+        # A key that the driver has is handed on to no node, and the run's tracker may be on either.
+        knobs |= {"WANDB_MODE": "", "WANDB_API_KEY": "a key"}
+        code, checks = report()
+        assert code == 1
+        (failed,) = [check for check in checks if not check["ok"]]
+        assert failed["found"].startswith("no key on ")
+        assert two_nodes.HEAD in failed["found"]
+        assert two_nodes.WORKER in failed["found"]

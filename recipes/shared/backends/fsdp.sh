@@ -2,6 +2,6 @@
 # shellcheck shell=bash disable=SC2034
 ENGINE=()
 ACTOR+=(
-    actor_rollout_ref.actor.fsdp_config.param_offload=True
-    actor_rollout_ref.actor.fsdp_config.optimizer_offload=True
+    actor_rollout_ref.actor.fsdp_config.param_offload=True         # as DAPO
+    actor_rollout_ref.actor.fsdp_config.optimizer_offload=True     # as DAPO
 )
