@@ -19,8 +19,10 @@ Variants = Iterator[tuple[str, str]]
 
 NUMBER = re.compile(r"([-+]?)(\d*\.?\d+)(?:e([-+]?\d+))?")
 FRACTION = re.compile(r"(-?)\\frac\{(\d+)\}\{(\d+)\}")
+MIXED = re.compile(r"(\d+)\\frac\{(\d+)\}\{(\d+)\}")
 SUFFIXED = re.compile(r"(\d+(?:\.\d+)?)\s*(\\?%|\^\{\\circ\})")
 INTERVAL = re.compile(r"([(\[])([^,()\[\]]*),([^,()\[\]]*)([)\]])")
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def published(folder: Path) -> list[tuple[str, str]]:
@@ -54,10 +56,15 @@ def parts(answer: str) -> list[str]:
     return [*pieces, answer[start:].strip()]
 
 
+def plain(answer: str) -> str:
+    r"""The answer without what only sets it: dollar signs, ``\quad``, grouped thousands' braces."""
+    return answer.replace("$", "").replace(r"\quad", "").replace("{,}", ",").strip().rstrip(".")
+
+
 def shape(answer: str) -> str:
     """What sort of answer this is; "prose" if it is none that can be rewritten by rule."""
-    bare = answer.replace("$", "").strip()
-    if re.search(r"[a-zA-Z]{3,}\s+[a-zA-Z]|\\quad|\.\.", re.sub(r"\\[a-zA-Z]+|\\text\s*\{[^}]*\}", "", bare)):
+    bare = plain(answer)
+    if re.search(r"[a-zA-Z]{3,}\s+[a-zA-Z]|\d:\d", re.sub(r"\\[a-zA-Z]+|\\text\s*\{[^}]*\}", "", bare)):
         return "prose"
     if re.fullmatch(r"-?\d{1,3}(,\d{3})+", bare) or NUMBER.fullmatch(bare):
         return "number"
@@ -65,6 +72,8 @@ def shape(answer: str) -> str:
         return "suffixed"
     if FRACTION.fullmatch(bare):
         return "fraction"
+    if MIXED.fullmatch(bare):
+        return "mixed"
     if len(parts(bare)) > 1:
         return "list"
     if INTERVAL.fullmatch(bare) and (r"\infty" in bare or bare[0] == "[" or bare[-1] == "]"):
@@ -78,7 +87,7 @@ def shape(answer: str) -> str:
 
 def rewritten(answer: str) -> Variants:
     """The answer in other notations: every one is right."""
-    bare = answer.replace("$", "").strip()
+    bare = plain(answer)
     sort = shape(answer)
     if sort == "prose":
         return
@@ -90,6 +99,11 @@ def rewritten(answer: str) -> Variants:
         yield from _suffixed_rewritten(bare)
     elif sort == "fraction":
         yield from _fraction_rewritten(bare)
+    elif sort == "mixed":
+        whole, above, below = (int(part) for part in MIXED.fullmatch(bare).groups())  # type: ignore[union-attr]
+        yield "mixed: fraction", rf"\frac{{{whole * below + above}}}{{{below}}}"
+        yield "mixed: sum", rf"{whole}+\frac{{{above}}}{{{below}}}"
+        yield "mixed: slash", f"{whole} {above}/{below}"
     elif sort == "list":
         items = parts(bare)
         yield "list: order", ", ".join(reversed(items))
@@ -114,13 +128,14 @@ def rewritten(answer: str) -> Variants:
     else:
         yield "expression: brackets", rf"\left({bare}\right)"
         yield "expression: dfrac", bare.replace(r"\frac", r"\dfrac").replace(" ", r"\,")
-        yield "expression: factor", rf"\frac{{2\left({bare}\right)}}{{2}}"
+        if len(bare.lstrip("\\")) > 1 and not bare.lstrip("\\").isalpha():
+            yield "expression: factor", rf"\frac{{2\left({bare}\right)}}{{2}}"
         yield "expression: equation", f"x = {bare}"
 
 
 def neighbours(answer: str) -> Variants:
     """Answers next to it: every one is wrong."""
-    bare = answer.replace("$", "").strip()
+    bare = plain(answer)
     sort = shape(answer)
     if sort == "number":
         yield from _number_neighbours(bare.replace(",", ""))
@@ -139,6 +154,12 @@ def neighbours(answer: str) -> Variants:
         yield "digit", rf"{sign}\frac{{{above + 1}}}{{{below}}}"
         yield "exponent", rf"{sign}\frac{{{above}0}}{{{below}}}"
         yield "rounded", f"{sign}{above / below:.3f}" if above * 1000 % below else f"{sign}{above + 1}/{below}"
+    elif sort == "mixed":
+        whole, above, below = (int(part) for part in MIXED.fullmatch(bare).groups())  # type: ignore[union-attr]
+        yield "sign", f"-{bare}"
+        yield "mixed: product", rf"{whole} \cdot \frac{{{above}}}{{{below}}}"
+        yield "mixed: run together", f"{whole}{above}/{below}"
+        yield "order", rf"{whole}\frac{{{below}}}{{{above}}}"
     elif sort == "list":
         items = parts(bare)
         yield "list: one fewer", ",".join(items[:-1])
@@ -154,6 +175,10 @@ def neighbours(answer: str) -> Variants:
             yield "order", "(" + ",".join(reversed(items)) + ")"
         yield "sign", "(" + ",".join([f"-({items[0]})" if items[0] != "0" else "1", *items[1:]]) + ")"
         yield "tuple: one fewer", "(" + ",".join(items[:-1]) + ")"
+    elif sort == "relation" and r"\geqslant" in bare:
+        yield "relation: strict", bare.replace(r"\geqslant", ">")
+        yield "relation: turned", bare.replace(r"\geqslant", r"\le")
+        yield "relation: one more", f"{bare}+1"
     elif sort == "equation":
         left, _, right = bare.partition("=")
         yield "equation: sign", f"{left}=-({right})" if right.strip() != "0" else f"{left}=1"
@@ -172,15 +197,24 @@ def _number_rewritten(bare: str) -> Variants:
     assert match
     sign, mantissa, exponent = match[1].replace("+", ""), match[2], int(match[3] or 0)
     value = Decimal(bare)
-    yield "unit", rf"{bare} \text{{ cm}}" if not match[3] else rf"{scientific(mantissa, exponent, sign)} \text{{ erg/s}}"
+    yield (
+        "unit",
+        rf"{bare} \text{{ cm}}" if not match[3] else rf"{scientific(mantissa, exponent, sign)} \text{{ erg/s}}",
+    )
     yield "equation", f"x = {bare}"
     if match[3]:
         yield "scientific", scientific(mantissa, exponent, sign)
         yield "scientific: cdot", rf"{sign}{mantissa}\cdot10^{{{exponent}}}"
-        yield "scientific: star", f"{sign}{mantissa}*10^{exponent}" if exponent > 0 else f"{sign}{mantissa}*10^({exponent})"
+        yield (
+            "scientific: star",
+            f"{sign}{mantissa}*10^{exponent}" if exponent > 0 else f"{sign}{mantissa}*10^({exponent})",
+        )
         yield "scientific: E", f"{sign}{mantissa}E{exponent:+03d}"
         yield "scientific: shifted", scientific(f"{Decimal(mantissa) * 10:f}", exponent - 1, sign)
-        yield "scientific: signs", f"{mantissa} × 10{str(exponent).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+        yield (
+            "scientific: signs",
+            f"{mantissa} × 10{str(exponent).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}",
+        )
         yield "scientific: unit", rf"{scientific(mantissa, exponent, sign)} \mathrm{{~g}} \mathrm{{~cm}}^{{-3}}"
         yield "scientific: equation", f"L = {scientific(mantissa, exponent, sign)}"
         yield "scientific: about", rf"\approx {scientific(mantissa, exponent, sign)}"

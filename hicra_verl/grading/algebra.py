@@ -15,6 +15,16 @@ MEMORY_BYTES = 4 * 2**30  # ours: an exponent tower must not take the machine wi
 _FUNCTIONS = "arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|ln|log|exp|sqrt|pi"
 _PROGRAMMED = re.compile(rf"(?:\b(?:np|numpy|math)\.)?(?<![\\a-zA-Z])({_FUNCTIONS})(?![a-zA-Z])")
 _SCIENTIFIC = re.compile(r"(?<![a-zA-Z\d.])(\d+\.?\d*|\.\d+)[eE]([-+]?\d+)(?![\d.]|\s*[a-zA-Z\\])")
+_NAMED = re.compile(r"_\s*\{?\s*\\(?:(?:text|mathrm)\s*\{\s*([a-zA-Z]+)\s*\}|(max|min|odot|oplus|ast|star|perp))\s*\}?")
+# Letters that the parser takes for e, i and Euler's constant, whatever their subscript.
+_CONSTANTS = {
+    r"(?<![a-zA-Z\\])E(?![a-zA-Z])": r"\\mathcal{E}",
+    r"(?<![a-zA-Z\\])e(?=\s*_)": r"\\mathcal{e}",
+    r"(?<![a-zA-Z\\])I(?![a-zA-Z])": r"\\mathcal{I}",
+    r"\\gamma(?![a-zA-Z])": r"\\mathcal{g}",
+    r"\\Gamma(?![a-zA-Z]|\s*\()": r"\\mathcal{G}",
+}
+_FACTOR = re.compile(r"(?<![\w^.])(\d+\.?\d*)\s*(?=\()")  # 2(1/3) is no mixed number
 
 
 def prepare() -> None:
@@ -66,19 +76,41 @@ def _compare_single(given: str, expected: str, loose: bool) -> str:
 
 
 def _verify(given: str, expected: str) -> str:
-    from latex2sympy2_extended import NormalizationConfig
-    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
+    from math_verify import verify
 
-    # Units are taken off before: math-verify would take variables for units (t/m for 1/m). Its own limits use
-    # signals, which neither reach C code nor work in threads; the pool has its own.
-    spelling = NormalizationConfig(basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="all")
-    latex = LatexExtractionConfig(boxed_match_priority=0, normalization_config=spelling)
-    gold = parse(f"${_as_latex(expected)}$", [latex, ExprExtractionConfig()], parsing_timeout=None)
-    answer = parse(f"\\boxed{{{_as_latex(given)}}}", [latex], parsing_timeout=None)
-    if not gold or not answer:
+    gold, answer = _parse(_as_latex(expected)), _parse(_as_latex(given))
+    if gold is None or answer is None:
         return "unparsed"
     right = verify(gold, answer, numerals.PLACES, timeout_seconds=None, allow_set_relation_comp=True)
-    return "equivalent" if right and not _too_far(gold[0], answer[0]) else "different"
+    return "equivalent" if right and not _too_far(gold, answer) else "different"
+
+
+def _parse(latex: str) -> Any:
+    """The expression, by math-verify's own parser; None if it cannot be read.
+
+    Called directly, since the answer is found already and three of the defaults make wrong answers right: units are
+    taken off the end though they may be variables, so that t/m is 1/m; letters lose their case; and of what cannot be
+    read, the last number is taken.
+    """
+    from latex2sympy2_extended import NormalizationConfig, latex2sympy
+    from latex2sympy2_extended.latex2sympy2 import ConversionConfig
+    from sympy import Derivative, I, Symbol
+    from sympy.core.relational import Relational
+
+    spelling = NormalizationConfig(basic_latex=True, malformed_operators=True, nits=True, boxed="none")
+    meaning = ConversionConfig(lowercase_symbols=False)
+    for text in (latex, latex.rpartition("=")[2]) if latex.count("=") > 1 else (latex,):
+        try:
+            found = latex2sympy(text, is_real=True, normalization_config=spelling, conversion_config=meaning)
+        except Exception:  # the parser raises whatever it meets
+            continue
+        # The parser takes i for a variable, and sympy dx/dt of a letter x for 0.
+        meant = {rate: Symbol(str(rate)) for rate in found.atoms(Derivative) if rate.expr.is_Symbol}
+        meant |= {letter: I for letter in found.free_symbols if letter.name == "i"}
+        if isinstance(found, Relational):  # evaluated, x = 1 + i would be false for a real x
+            return found.func(*(side.xreplace(meant) for side in found.args), evaluate=False)
+        return found.xreplace(meant) if meant else found
+    return None
 
 
 def _too_far(gold: Any, answer: Any) -> bool:
@@ -87,15 +119,20 @@ def _too_far(gold: Any, answer: Any) -> bool:
 
     if not all(isinstance(one, Expr) and one.is_number for one in (gold, answer)):
         return False
-    size = abs(gold.evalf(20))
-    if not size.is_Float or size >= 0.1 or size == 0:
+    size, difference = abs(gold.evalf(20)), abs((gold - answer).evalf(20))
+    if not size.is_Float or not difference.is_Float or size >= 0.1:
         return False
-    difference = abs((gold - answer).evalf(20))
-    return bool(difference.is_Float and difference > float(numerals.tolerance(float(size))))
+    return bool(difference > (float(numerals.tolerance(float(size))) or 1e-50))  # of an exact 0, evalf leaves crumbs
 
 
 def _as_latex(answer: str) -> str:
-    r"""``1.5e-3``, ``-1./3`` and ``np.arcsin(x)`` as LaTeX has them."""
-    answer = _SCIENTIFIC.sub(r"\1 \\times 10^{\2}", answer)
+    r"""The answer as the parser reads it rightly: ``1.5e-3``, ``-1./3``, ``np.arcsin(x)``, ``E_{1}``, ``m_{\max}``."""
+    answer = _SCIENTIFIC.sub(r"\1 \\times 10^{\2}", answer).replace("%", r"\%")
+    answer = re.sub(r"(?<=\d)\{,\}(?=\d{3})", "", answer)
     answer = re.sub(r"(\d)\.(?!\d)", r"\1", answer)
-    return _PROGRAMMED.sub(r"\\\1 ", answer)
+    answer = _PROGRAMMED.sub(r"\\\1 ", answer)
+    answer = re.sub(r"\\sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}", answer)
+    answer = _NAMED.sub(lambda match: f"_{{{match[1] or match[2]}}}", answer)
+    for letter, symbol in _CONSTANTS.items():
+        answer = re.sub(letter, symbol, answer)
+    return _FACTOR.sub(r"\1 \\cdot ", answer)

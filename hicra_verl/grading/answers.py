@@ -83,7 +83,6 @@ def clean(answer: str) -> str:
     text = _RAISED.sub(lambda match: "^{" + match.group().translate(_RAISED_DIGITS) + "}", text)
     text = _TYPESETTING.sub("", text)
     text = re.sub(r"\\[dtc]frac(?![a-zA-Z])", r"\\frac", text)
-    text = re.sub(r"(?<=\d)\s*\{\s*,\s*\}\s*(?=\d)", ",", text)
     text = re.sub(r"(?<=\d)\\,(?=\d{3}(?!\d))", " ", text)
     text = _SPACES.sub(" ", text).replace(r"\%", "%").strip()
     # "about 4.5" claims 4.5; a value that was rounded to it is compared as such.

@@ -17,9 +17,9 @@ class Grade:
 
     Attributes:
         correct: True if the answer is the expected one.
-        reason: one of ``REASONS``: equal as text, equivalent as a number or by algebra, different, nothing boxed, no mathematics in
-            the box (or far too much of it), the time limit, or an error. Only the first two are correct; the last
-            three are counted apart, because they say something about the grader as well.
+        reason: one of ``REASONS``: equal as text, equivalent as a number or by algebra, different, nothing boxed, no
+            mathematics in the box (or far too much of it), the time limit, or an error. Only the first two are
+            correct; the last three are counted apart, because they say something about the grader as well.
         answer: what the box held; None if there was none.
     """
 

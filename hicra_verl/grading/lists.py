@@ -30,11 +30,16 @@ class Parts:
     items: tuple[str, ...]
 
 
-def split(text: str) -> Parts | None:
-    """The parts of an answer, as ``answers.clean`` leaves it; None if it is a single one."""
+def split(text: str, grouped: bool = True) -> Parts | None:
+    """The parts of an answer, as ``answers.clean`` leaves it; None if it is a single one.
+
+    Args:
+        text: the answer.
+        grouped: whether commas may group thousands, so that ``8,221`` is a number.
+    """
     if r"\begin" in text:
         return None  # a matrix is for the algebra
-    items = _at_commas(text)
+    items = _at_commas(text, grouped)
     if items is None:
         return None
     if len(items) > 1:
@@ -43,7 +48,7 @@ def split(text: str) -> Parts | None:
     inner, brackets = _enclosed(whole)
     if inner is None:
         return Parts("", items) if items[0] != text.strip() else None
-    inside = _at_commas(inner, whole_number=False)
+    inside = _at_commas(inner, grouped=False)
     if inside is None or (len(inside) < 2 and brackets != "{}"):
         return None
     return Parts(brackets, inside)
@@ -57,7 +62,8 @@ def same(given: str, expected: str, equal: Callable[[str, str], bool]) -> bool |
         expected: the expected one.
         equal: compares two parts.
     """
-    wanted, found = split(expected), split(given)
+    wanted = split(expected)
+    found = split(given, grouped=wanted is None)  # 8,221 is a list where one was expected
     if wanted is None and found is None:
         return None
     if wanted is None or found is None:
@@ -110,13 +116,13 @@ def _enclosed(text: str) -> tuple[str | None, str]:
     return bare[1:-1], bare[0] + bare[-1]
 
 
-def _at_commas(text: str, whole_number: bool = True) -> tuple[str, ...] | None:
+def _at_commas(text: str, grouped: bool) -> tuple[str, ...] | None:
     """The text between commas and words like "or" outside brackets; None if a part is empty."""
-    if whole_number and _THOUSANDS.fullmatch(text.strip()):
+    if grouped and _THOUSANDS.fullmatch(text.strip()):
         return (text.strip(),)
     text = _AND.sub(", ", text)
     # With a space after each separating comma, those without one can only group thousands: 1,000, 2,000.
-    places = [place for place in _commas(text)]
+    places = _commas(text)
     spaced = [place for place in places if text[place + 1 : place + 2].isspace() or text[place] == ";"]
     pieces = _cut(text, spaced)
     if spaced and all(len(_commas(piece)) == 0 or _THOUSANDS.fullmatch(piece.strip()) for piece in pieces):

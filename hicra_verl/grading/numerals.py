@@ -26,6 +26,7 @@ _PART = rf"(?:{_DIGITS})"
 _FRACTION = re.compile(rf"\\frac\s*(?:\{{\s*([-+]?)\s*({_PART})\s*\}}|(\d))\s*(?:\{{\s*({_PART})\s*\}}|(\d))")
 _SLASH = re.compile(rf"({_PART})\s*/\s*({_PART})")
 _MIXED = re.compile(r"(\d+)\s*(?:\\frac\s*(?:\{\s*(\d+)\s*\}|(\d))\s*(?:\{\s*(\d+)\s*\}|(\d))|(?<= )(\d+)\s*/\s*(\d+))")
+_REPEATING = re.compile(r"(\d*)\.(\d*)\\overline\s*\{\s*(\d+)\s*\}")
 _SCALE = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _SCALED = re.compile(rf"(.*?)\s*(?:\\(?:text|mathrm)\s*\{{\s*)?({'|'.join(_SCALE)})\s*\}}?", re.DOTALL)
 _PERCENT = re.compile(r"(.*?)\s*(?:%|(?:\\(?:text|mathrm)\s*\{\s*)?(?:percent|per cent)\s*\}?)", re.DOTALL)
@@ -63,7 +64,7 @@ def read(text: str, loose_units: bool = True) -> Numeral | None:
     """
     if len(text) > LONGEST or not re.search(r"\d", text):
         return None
-    text, unit = split_unit(text, loose_units)
+    text, unit = split_unit(text.replace("{,}", ","), loose_units)
     percent = _PERCENT.fullmatch(text)
     if percent and not unit:
         text = percent.group(1)
@@ -96,6 +97,10 @@ def _unsigned(text: str) -> tuple[Fraction, bool] | None:
     if match := _MIXED.fullmatch(text):
         whole, *parts = (int(part) for part in match.groups() if part is not None)
         return None if parts[1] == 0 else (whole + Fraction(parts[0], parts[1]), True)
+    if match := _REPEATING.fullmatch(text):
+        head, once, again = match.groups()
+        tail = Fraction(int(again), 10 ** len(again) - 1)
+        return (Fraction(int(f"0{head}{once}")) + tail) / 10 ** len(once), True
     if match := _FRACTION.fullmatch(text):
         sign = -1 if match.group(1) == "-" else 1
         above, below = match.group(2) or match.group(3), match.group(4) or match.group(5)
@@ -157,7 +162,7 @@ def tolerance(expected: Fraction | float) -> Fraction:
     """Half a unit in the sixth decimal place, or in the sixth significant digit of a number below 0.1; 0 at 0."""
     if expected == 0:
         return Fraction(0)
-    size, places = Fraction(abs(expected)), PLACES
+    size, places = abs(Fraction(expected)), PLACES
     while size < Fraction(1, 10) and places < LARGEST_EXPONENT:
         size, places = size * 10, places + 1
     return Fraction(1, 2 * 10**places)
