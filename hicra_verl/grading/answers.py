@@ -14,8 +14,8 @@ MAX_NESTING = 100  # ours: theirs nest 4 deep at most; parsers recurse
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _WORDLESS = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mathit|operatorname)\s*\{([^{}]*)\}")
-_SPACES = re.compile(r"(?:\s|\\[,;: ]|\\q?quad(?![a-zA-Z])|~)+")
-_TYPESETTING = re.compile(r"\\!|\\[()\[\]]|\\(?:left|right|displaystyle|big|Big|bigg|Bigg)(?![a-zA-Z])")
+_SPACES = re.compile(r"(?:\s|(?<!\\)\\[,;: ]|\\q?quad(?![a-zA-Z])|~)+")  # after a backslash, it ends a row
+_TYPESETTING = re.compile(r"(?<!\\)\\[!()\[\]]|\\(?:left|right|displaystyle|big|Big|bigg|Bigg)(?![a-zA-Z])")
 _THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?%?")
 _SIGNS = {
     "−": "-",
