@@ -158,7 +158,8 @@ def neighbours(answer: str) -> Variants:
         whole, above, below = (int(part) for part in MIXED.fullmatch(bare).groups())  # type: ignore[union-attr]
         yield "sign", f"-{bare}"
         yield "mixed: product", rf"{whole} \cdot \frac{{{above}}}{{{below}}}"
-        yield "mixed: run together", f"{whole}{above}/{below}"
+        if Fraction(int(f"{whole}{above}"), below) != whole + Fraction(above, below):  # 1 1/10 is 11/10
+            yield "mixed: run together", f"{whole}{above}/{below}"
         yield "order", rf"{whole}\frac{{{below}}}{{{above}}}"
     elif sort == "list":
         items = parts(bare)

@@ -13,7 +13,11 @@ from conftest import DATA
 from hicra_verl.grading import Grade, GradingPool, grade
 from hicra_verl.grading.grade import start
 
-EXCEPTIONS_RIGHT: dict[tuple[str, str], str] = {}
+MISPRINTED = "an interval published with a stray letter before it: no expression, so that only the same text is right"
+EXCEPTIONS_RIGHT: dict[tuple[str, str], str] = {
+    ("t(0,4]", "expression: brackets"): MISPRINTED,
+    ("t(0,4]", "expression: equation"): MISPRINTED,
+}
 """Rewritten answers that are graded wrong, by published answer and kind, each with its reason."""
 
 EXCEPTIONS_WRONG: dict[tuple[str, str], str] = {}
@@ -190,15 +194,13 @@ def test_the_58_of_minerva_in_scientific_notation(pool: GradingPool) -> None:
 
 
 def graded(make: Callable[[str], Iterator[tuple[str, str]]], pool: GradingPool) -> list[tuple[str, str, str, Grade]]:
-    """Published answer, kind, variant and grade of all that ``make`` makes of them; of integers every fifth."""
-    golds = list(dict.fromkeys(answer for _, answer in published()))
-    integers = [gold for gold in golds if gold.isdigit()]
-    golds = [gold for gold in golds if gold not in integers or integers.index(gold) % 5 == 0]
-    begun = [
-        (gold, kind, variant, start(f"\\boxed{{{variant}}}", gold, pool=pool))
-        for gold in golds
-        for kind, variant in make(gold)
-    ]
+    """Published answer, kind, variant and grade of what ``make`` makes of each; of expressions every third."""
+    begun = []
+    for place, gold in enumerate(dict.fromkeys(answer for _, answer in published())):
+        variants = list(make(gold))
+        if gold_answers.shape(gold) in ("expression", "equation"):
+            variants = variants[place % 3 :: 3]
+        begun += [(gold, kind, text, start(f"\\boxed{{{text}}}", gold, pool=pool)) for kind, text in variants]
     return [(gold, kind, variant, finish()) for gold, kind, variant, finish in begun]
 
 
