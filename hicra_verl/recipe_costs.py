@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from hicra_verl.data.sources import SOURCES
 from hicra_verl.evaluation.benchmarks import SAMPLES
 from hicra_verl.recipes import Recipe, RecipeError, words
 from hicra_verl.training.launch import settings_of
@@ -33,11 +34,6 @@ TRAINED_BYTES = 16  # per parameter: weights, gradients and two moments in 32 bi
 LOGITS_BYTES = 6  # per token and word: logits, their gradient and a copy in 16 bits
 GPU_GB = 80.0  # paper: A100-80G
 EVALUATION_GPUS = 8  # ours: one node
-
-PROBLEMS = {
-    "aime24": 30, "aime25": 30, "math500": 500, "amc23": 40, "minerva": 272, "olympiad": 675,
-    "mathvista": 1000, "mathvision": 3040, "mathverse": 3940, "emma": 2788,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -153,7 +149,7 @@ def evaluation_cost(command: list[str]) -> Cost | None:
     shape = shape_of(command[command.index("--model") + 1])
     if shape is None:
         return None
-    samples = sum(PROBLEMS[name] * SAMPLES.get(name, 1) for name in command if name in PROBLEMS)
+    samples = sum((SOURCES[name].rows or 0) * SAMPLES.get(name, 1) for name in command if name in SOURCES)
     tokens = samples * shape.response_tokens
     seconds = tokens * (shape.parameters / 1e9) / (EVALUATION_GPUS * DECODED_BILLIONS_PER_S)
     return Cost(
@@ -177,7 +173,8 @@ _RESPONSE = "data.max_response_length"
 
 def _problems(files: str) -> int:
     names = re.findall(r"(\w+)\.parquet", files)
-    return sum(PROBLEMS.get(name, 100) for name in names)  # ours: your own file counts as 100
+    known = {name: source.rows for name, source in SOURCES.items()}
+    return sum(known.get(name) or 100 for name in names)  # ours: a file of your own counts as 100
 
 
 def _memory_gb(shape: Shape, gpus: int, tokens: int) -> float:

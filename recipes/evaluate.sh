@@ -21,7 +21,7 @@ checkpoint() {
     local found
     case ${CHECKPOINT:-newest} in
         newest) found=${OUTPUT_DIR}/global_step_$(cat "${OUTPUT_DIR}/latest_checkpointed_iteration.txt" 2>/dev/null || true) ;;
-        best) found=$(find "${OUTPUT_DIR}/best" -maxdepth 1 -name 'global_step_*' 2>/dev/null || true) ;;
+        best) found=${OUTPUT_DIR}/best/global_step_$(sed -n 's/.*"step": *\([0-9]*\).*/\1/p' "${OUTPUT_DIR}/best/best.json" 2>/dev/null || true) ;;
         *) found=$(absolute "${CHECKPOINT}") ;;
     esac
     if [ ! -d "${found}/actor" ]; then

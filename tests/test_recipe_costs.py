@@ -10,8 +10,7 @@ from conftest import ROOT
 from typer.testing import CliRunner
 
 from hicra_verl.cli import app
-from hicra_verl.data.sources import SOURCES
-from hicra_verl.recipe_costs import PROBLEMS, cost_of, markdown, rounded, shape_of
+from hicra_verl.recipe_costs import cost_of, markdown, rounded, shape_of
 from hicra_verl.recipes import all_recipes, recipe
 
 
@@ -82,10 +81,6 @@ def test_a_model_of_your_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert shape_of(str(tmp_path)) == shape
     monkeypatch.setenv("MODEL_PATH", "somebody/unknown")
     assert cost_of(recipe("qwen25_7b_hicra")) is None
-
-
-def test_the_sizes_of_the_benchmarks() -> None:
-    assert set(PROBLEMS) == {name for name, source in SOURCES.items() if not source.training}
 
 
 def test_the_page_prints_what_the_function_gives() -> None:

@@ -282,8 +282,9 @@ def test_which_checkpoint_is_evaluated(tmp_path: Path, monkeypatch: pytest.Monke
     done = evaluation_words(tmp_path, monkeypatch)
     assert done.returncode == 2
     assert "holds no checkpoint 'newest'" in done.stderr
-    for folder in ("global_step_20", "global_step_30", "best/global_step_10"):
+    for folder in ("global_step_20", "global_step_30", "best/global_step_10", "best/.global_step_15"):
         (tmp_path / folder / "actor").mkdir(parents=True)
+    (tmp_path / "best" / "best.json").write_text('{"step": 10, "metric": "m", "value": 0.5, "kept_as": "hard links"}\n')
     (tmp_path / "latest_checkpointed_iteration.txt").write_text("20")  # 30 was cut short
     for knobs, folder in (
         ({}, "global_step_20"),

@@ -105,13 +105,23 @@ class VllmEngine:
         model: folder or hub name.
         sampling: how to sample.
         arguments: more arguments for ``vllm.LLM``.
+
+    Raises:
+        EvaluationError: if vLLM does not start.
     """
 
     def __init__(self, model: str, sampling: Sampling, arguments: dict[str, Any]) -> None:
         from vllm import LLM
 
         self.sampling = sampling
-        self.llm = LLM(model=model, **arguments)
+        try:
+            self.llm = LLM(model=model, **arguments)
+        except (RuntimeError, ValueError, TypeError, OSError) as error:
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise EvaluationError(
+                f"{model}: vLLM does not start ({first}); its own messages above say why. --vllm-argument KEY=VALUE "
+                "sets what vllm.LLM takes."
+            ) from error
         self.processor: Any = None
 
     def _prompt(self, item: Item) -> dict[str, Any]:

@@ -14,7 +14,26 @@ MAX_NESTING = 100  # ours: theirs nest 4 deep at most; parsers recurse
 
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _WORDLESS = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mathit|operatorname)\s*\{([^{}]*)\}")
-_SPACES = re.compile(r"\s+|\\[,;:! ]|\\q?quad|~")
+_SPACES = re.compile(r"(?:\s|(?<!\\)\\[,;: ]|\\q?quad(?![a-zA-Z])|~)+")  # after a backslash, it ends a row
+_TYPESETTING = re.compile(r"(?<!\\)\\[!()\[\]]|\\(?:left|right|displaystyle|big|Big|bigg|Bigg)(?![a-zA-Z])")
+_THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?%?")
+_SIGNS = {
+    "−": "-",
+    "–": "-",
+    "×": r"\times ",
+    "·": r"\cdot ",
+    "⋅": r"\cdot ",
+    "°": r"^\circ ",
+    "π": r"\pi ",
+    "∞": r"\infty ",
+    "±": r"\pm ",
+    "≤": r"\le ",
+    "≥": r"\ge ",
+    "∪": r"\cup ",
+    "√": r"\sqrt ",
+}
+_RAISED_DIGITS = str.maketrans("⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "+-0123456789")
+_RAISED = re.compile(r"[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 _NUMBER = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _LETTER = re.compile(r"\(?([A-Za-z])\)?(?:[.:,)\s].*)?", re.DOTALL)
 
@@ -53,16 +72,29 @@ def nesting(text: str) -> int:
     return deepest
 
 
+def clean(answer: str) -> str:
+    r"""The answer in plain LaTeX: no dollar signs or typesetting, one kind of space, one name for a sign.
+
+    Spaces stay where they carry meaning: ``2 1/2`` is not ``21/2``, and ``\pi r`` is not ``\pir``.
+    """
+    text = re.sub(r"\\?\$", "", answer)
+    for sign, command in _SIGNS.items():
+        text = text.replace(sign, command)
+    text = _RAISED.sub(lambda match: "^{" + match.group().translate(_RAISED_DIGITS) + "}", text)
+    text = _TYPESETTING.sub("", text)
+    text = re.sub(r"\\[dtc]frac(?![a-zA-Z])", r"\\frac", text)
+    text = re.sub(r"(?<=\d)\\,(?=\d{3}(?!\d))", " ", text)
+    text = _SPACES.sub(" ", text).replace(r"\%", "%").strip()
+    # "about 4.5" claims 4.5; a value that was rounded to it is compared as such.
+    text = re.sub(r"\\(?:approx|simeq)(?![a-zA-Z])|≈", "=", text).lstrip("= ")
+    return text.rstrip(". ")
+
+
 def normalise(answer: str) -> str:
-    """The answer without what never changes its value: dollar signs, spacing, text commands, a final full stop."""
-    text = answer.strip().strip("$").strip()
-    for outer in (r"\(", r"\)", r"\[", r"\]", r"\left", r"\right", r"\displaystyle"):
-        text = re.sub(re.escape(outer) + r"(?![a-zA-Z])", "", text)
-    text = re.sub(r"\\[dt]frac(?![a-zA-Z])", r"\\frac", text)
-    text = _WORDLESS.sub(r"\1", text)
-    text = _SPACES.sub("", text)
-    text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
-    return text.rstrip(".")
+    """The answer as ``clean`` has it, further without what does not change its value: text commands and spacing."""
+    text = _WORDLESS.sub(r"\1", clean(answer))
+    text = re.sub(r"(?<=\d) (?=\d)", "\0", text).replace(" ", "").replace("\0", " ")
+    return re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text) if _THOUSANDS.fullmatch(text) else text
 
 
 def choice_equal(given: str, expected: str, options: list[str] | None = None) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hicra_verl.grading import answers
+from hicra_verl.grading import answers, numerals
 from hicra_verl.grading.pool import GradingPool, shared_pool
 
 REASONS = ("equal", "equivalent", "different", "no_answer", "unparsed", "timed_out", "failed")
@@ -17,9 +17,9 @@ class Grade:
 
     Attributes:
         correct: True if the answer is the expected one.
-        reason: one of ``REASONS``: equal as text, equivalent by algebra, different, nothing boxed, no mathematics in
-            the box (or far too much of it), the time limit, or an error. Only the first two are correct; the last
-            three are counted apart, because they say something about the grader as well.
+        reason: one of ``REASONS``: equal as text, equivalent as a number or by algebra, different, nothing boxed, no
+            mathematics in the box (or far too much of it), the time limit, or an error. Only the first two are
+            correct; the last three are counted apart, because they say something about the grader as well.
         answer: what the box held; None if there was none.
     """
 
@@ -71,12 +71,17 @@ def start(
             return _settled(True, "equal", answer)
     if kind == "choice":
         return _settled(False, "different", answer)
-    if all(_plain_integer(text) for text in (answer, *golds)):
-        # Two different integers: the commonest wrong answer needs no algebra.
+    bare = answers.clean(answer)
+    as_numbers = [numerals.same(bare, answers.clean(gold)) for gold in golds]
+    if True in as_numbers:
+        return _settled(True, "equivalent", answer)
+    undecided = [gold for gold, same in zip(golds, as_numbers, strict=True) if same is None]
+    if not undecided:
+        # Two numbers written out: the commonest answers need no algebra.
         return _settled(False, "different", answer)
 
     pool = pool or shared_pool()
-    futures = [pool.submit(answer, gold) for gold in golds]
+    futures = [pool.submit(answer, gold) for gold in undecided]
 
     def finish() -> Grade:
         found = [pool.outcome(future) for future in futures]
@@ -85,11 +90,6 @@ def start(
         return Grade(False, max(found, key=REASONS.index), answer)
 
     return finish
-
-
-def _plain_integer(text: str) -> bool:
-    bare = answers.normalise(text).removeprefix("-")
-    return bare.isascii() and bare.isdigit() and (bare == "0" or bare[0] != "0")
 
 
 def _settled(correct: bool, reason: str, answer: str | None) -> Callable[[], Grade]:

@@ -17,11 +17,8 @@ from hicra_verl.preflight.wanted import Wanted
 from hicra_verl.recipe_costs import GPU_GB, rounded
 
 FLASH_ATTENTION_EXTRA = "flash-attn-cu130torch211"
-WHEELS = "https://verl-project.github.io/verl-wheelhouse/simple/"  # verl's own, see its pyproject.toml
 INSTALL = 'pip install "hicra-verl[gpu]"'
-INSTALL_FLASH_ATTENTION = (
-    f'pip install --no-build-isolation --extra-index-url {WHEELS} "verl[{FLASH_ATTENTION_EXTRA}]=={TESTED_VERL}"'
-)
+INSTALL_FLASH_ATTENTION = f'pip install --no-build-isolation "verl[{FLASH_ATTENTION_EXTRA}]=={TESTED_VERL}"'
 Facts = list[dict[str, Any]]
 
 
