@@ -20,7 +20,7 @@ def compute_score(
     extra_info: dict[str, Any] | None = None,
     **_: Any,
 ) -> dict[str, float]:
-    """verl's reward signature: 1.0 if the boxed answer is the expected one, as text or by algebra; else 0.0.
+    """verl's reward signature: 1.0 if the boxed answer is the expected one, as text, number or by algebra; else 0.0.
 
     Args:
         data_source: unused; verl passes it.

@@ -106,6 +106,8 @@ RIGHT = [
     (r"\frac{(1-i)e^{2it}}{4}", r"\frac{e^{2 i t}}{(2+2 i)}"),
     (r"\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}", r"\begin{bmatrix}1&2\\3&4\end{bmatrix}"),
     (r"\text{Odd}", "odd"),
+    (r"\sin \pi", "0"),
+    (r"\sqrt{2} \sqrt{2} - 2", "0"),
 ]
 
 WRONG = [
@@ -119,6 +121,7 @@ WRONG = [
     (r"1.325 \times 10^{-26}", r"1.325 \times 10^{-27}"),
     (r"\frac{\sqrt{2}}{10^{20}}", r"\frac{\sqrt{3}}{10^{20}}"),
     ("0", "1e-8"),
+    (r"\frac{\sqrt{2}}{10^{20}}", "0"),
     ("1.61", "1.6"),
     ("0.33", r"\frac{1}{3}"),
     ("21/2", "2 1/2"),

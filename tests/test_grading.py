@@ -13,7 +13,7 @@ from conftest import DATA
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hicra_verl.grading import GradingPool, algebra, grade, last_boxed
+from hicra_verl.grading import GradingPool, algebra, answers, grade, last_boxed, lists, numerals, units
 from hicra_verl.grading.answers import MAX_ANSWER_CHARACTERS, choice_equal, number_equal
 from hicra_verl.grading.grade import start
 from hicra_verl.grading.pool import GradingError
@@ -171,6 +171,28 @@ def hostile_answers(count: int) -> list[str]:
         for _ in range(count - len(fixed))
     ]
     return fixed + fuzzed
+
+
+@pytest.mark.parametrize(
+    "answer",
+    # The first took minutes while a pattern could read what stands between two units in several ways.
+    [
+        "5 " + "m " * 900 + "!",
+        "5" + " cm/" * 450 + "!",
+        r"5\text{m} " * 180 + "!",
+        "1 " * 900,
+        "1," * 900,
+        r"\pm " * 400,
+    ],
+)
+def test_reading_numbers_units_and_lists_takes_no_time(answer: str) -> None:
+    """The first of them are read in the training process, where no time limit holds."""
+    started = time.monotonic()
+    text = answers.clean(answer)
+    assert numerals.same(text, "5") is None
+    units.split_unit(text, loose=True)
+    lists.split(text)
+    assert time.monotonic() - started < 1
 
 
 @pytest.mark.timeout(600)

@@ -40,7 +40,7 @@ def compare(given: str, expected: str) -> str:
 
     Args:
         given: what the box holds.
-        expected: the published answer, with or without dollar signs. `hicra data` counts those that cannot be parsed.
+        expected: the published answer, with or without dollar signs.
     """
     wanted = answers.clean(expected)
     loose = not has_variables(wanted)
@@ -120,7 +120,7 @@ def _too_far(gold: Any, answer: Any) -> bool:
     if not all(isinstance(one, Expr) and one.is_number for one in (gold, answer)):
         return False
     size, difference = abs(gold.evalf(20)), abs((gold - answer).evalf(20))
-    if not size.is_Float or not difference.is_Float or size >= 0.1:
+    if not size.is_comparable or not difference.is_comparable or size >= 0.1:
         return False
     return bool(difference > (float(numerals.tolerance(float(size))) or 1e-50))  # of an exact 0, evalf leaves crumbs
 

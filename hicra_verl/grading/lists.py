@@ -85,6 +85,8 @@ def _unordered(wanted: Parts, found: Parts, equal: Callable[[str, str], bool]) -
     if found.brackets not in ("", "{}", "()"):
         return False
     counted = wanted.brackets == ""
+    if counted and len(found.items) != len(wanted.items):
+        return False
     left = list(wanted.items)
     matched: list[str] = []
     for item in found.items:

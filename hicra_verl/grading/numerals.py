@@ -133,8 +133,8 @@ def equal(given: Numeral, expected: Numeral) -> bool:
 
     Integers and fractions have to be the same. Where one of the two is a decimal, they have to agree to six places
     after the point (math-verify's rule), or for numbers below 0.1 to six significant digits: there, six places would
-    make 1e-26 and 1e-27 one number. There is no further tolerance: published evaluations that accept 0.01%
-    (Qwen2.5-Math) or 1% (Minerva's own) score higher.
+    make 1e-26 and 1e-27 one number. There is no further tolerance: evaluations that accept a relative error of 0.01%,
+    as Qwen2.5-Math's, score higher on Minerva, whose answers are rounded.
 
     A percentage is its value (``8%`` is 0.08). Without its sign it is right where it was expected with one, and
     with it where a bare number above 1 was expected, since there the problem asked for the percentage.

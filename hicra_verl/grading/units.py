@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+LONGEST = 120  # ours: characters; the time to find a unit grows with the square of it
+
 _NAMES = {
     "m": "m meter meters metre metres",
     "cm": "cm centimeter centimeters centimetre centimetres",
@@ -63,8 +65,8 @@ _IN_COMMAND = rf"{_COMMAND}\{{[^{{}}]*\}}{_POWER}"
 _BARE = "|".join(sorted({*_SYMBOLS, *_CANONICAL}, key=len, reverse=True))
 _ONE_BARE = rf"(?<![a-zA-Z\\])(?:{_BARE})(?![a-zA-Z]){_POWER}"
 _DEGREES = r"\^\s*(?:\{\s*\\circ\s*\}|\\circ)"
-_WRITTEN = re.compile(rf"(?:{_DEGREES}|{_IN_COMMAND})(?:\s*(?:/|\\cdot|\\times)?\s*(?:{_IN_COMMAND}))*\s*$")
-_LOOSE = re.compile(rf"{_ONE_BARE}(?:\s*(?:/|\\cdot|\*|per)?\s*{_ONE_BARE})*\s*$")
+_WRITTEN = re.compile(rf"(?:{_DEGREES}|{_IN_COMMAND})(?: ?(?:(?:/|\\cdot|\\times) ?)?{_IN_COMMAND})*\s*$")
+_LOOSE = re.compile(rf"{_ONE_BARE}(?: ?(?:(?:/|\\cdot|\*|per) ?)?{_ONE_BARE})*\s*$")
 _FRACTION = re.compile(rf"\\frac\s*\{{\s*({_IN_COMMAND})\s*\}}\s*\{{\s*({_IN_COMMAND})\s*\}}\s*$")
 _NO_UNIT = re.compile(
     r"\b(?:and|or|where|for|if|hundred|thousand|million|billion|trillion|dozen|base)\b|^\s*[^a-zA-Z]*$|^\s*[ied]\s*$"
@@ -85,9 +87,10 @@ def split_unit(text: str, loose: bool) -> tuple[str, str]:
         loose: whether a known unit in plain letters counts (``5 cm``) or only one in roman type (``5\text{ cm}``).
     """
     text = _FRACTION.sub(r"\1/\2", text)
-    match = _WRITTEN.search(text)
+    end = max(0, len(text) - LONGEST)
+    match = _WRITTEN.search(text, end)
     if match is None and loose:
-        match = _LOOSE.search(text)
+        match = _LOOSE.search(text, end)
         # One letter right after a digit is a variable: 5m is 5 times m, 5 m is five metres.
         if match and re.fullmatch(r"[a-zA-Z]", match.group().strip()) and not text[: match.start()].endswith(" "):
             return text, ""
