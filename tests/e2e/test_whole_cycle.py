@@ -74,7 +74,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(line: str, checkout: Path, hub: FakeHub) -> str:
+def run(line: str, checkout: Path, hub: FakeHub, code: int = 0) -> str:
     """Run a line in bash, as a user does who has activated the environment; returns what it printed."""
     environment = {
         **os.environ,
@@ -86,7 +86,7 @@ def run(line: str, checkout: Path, hub: FakeHub) -> str:
         "COLUMNS": "250",
     }
     done = subprocess.run(["bash", "-c", line], cwd=checkout, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, f"{line}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    assert done.returncode == code, f"{line}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout
 
 
@@ -97,8 +97,15 @@ def test_the_readmes_full_scale_lines(hub: FakeHub, checkout: Path) -> None:
         words = line
         if "recipes/evaluate.sh" in line:
             words = " && ".join(f"{one} {FEW}" for one in line.split(" && "))
-        elif "bash recipes/" in line or "recipes check" in line:
+        elif "bash recipes/" in line:
             words = f"{line} {' '.join(SMALL)}"
+        elif "recipes check" in line:
+            # All is there but what a model of 7B needs, as which the tiny one goes by its name.
+            report = run(f"{line} {' '.join(SMALL)} --json", checkout, hub, code=1)
+            failed = {check["name"] for check in json.loads(report[report.index("{\n") :])["checks"] if not check["ok"]}
+            assert failed <= {"trainer.default_local_dir", "memory"}
+            assert "memory" in failed
+            continue
         printed[line] = run(words, checkout, hub)
 
     for name in (*TEXT_BENCHMARKS, "dapo_math_17k", "deepscaler"):
