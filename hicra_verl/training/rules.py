@@ -8,10 +8,11 @@ for validations, which are few and noisy, and by default it only speaks (``hicra
    which a slow rise or fall of the metric itself hardly changes.
 3. The rule holds where the average has fallen by ``falls_by_noise`` times that noise, and never before ten readings.
 4. With 7 and a window of 3, chosen on other simulated curves than the tests', it stops under 1% of flat runs of 50
-   validations, at any noise level, also where a validation's noise carries over to the next one by half.
+   validations, at any noise level, also where a validation's noise carries over to the next one by half. Where it
+   carries over by 0.7, it stops 11%.
 5. A metric that falls by 1.5 times its noise a validation (for AIME24 at 32 samples a problem, about two points every
-   ten steps) is stopped within ten validations, a slower fall later; "four in a row, each below the one before", which
-   stood here before, stopped 28% of the flat runs.
+   ten steps) is stopped within ten validations, a slower fall later. "Four in a row, each below the one before", the
+   obvious rule, stops 28% of the flat runs.
 """
 
 from __future__ import annotations
