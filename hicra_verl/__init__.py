@@ -7,7 +7,7 @@ Importing this package is light: neither torch nor verl nor transformers. The mo
 ``advantage``   the formula
 ``metrics``     what is measured on planning and execution tokens
 ``training``    what happens at a training step
-``verl_seam``   every touch of verl
+``verl_patches``   every touch of verl
 ``grading``     right or wrong; ``reward`` makes it verl's
 ``data``        training and benchmark data in verl's format
 ``evaluation``  the paper's protocol and tables

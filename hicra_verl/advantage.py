@@ -18,7 +18,7 @@ def shape_advantages(advantages: torch.Tensor, planning_mask: torch.Tensor, alph
 
     Args:
         advantages: (B, T) float, or any shape; the base estimator's.
-        planning_mask: bool, of the same shape.
+        planning_mask: bool, or weights from 0 to 1 (ours), of the same shape.
         alpha: the paper's alpha, 0.2 in all its experiments.
 
     Returns:
@@ -26,7 +26,7 @@ def shape_advantages(advantages: torch.Tensor, planning_mask: torch.Tensor, alph
         everywhere if alpha is 0.
 
     Raises:
-        ValueError: if the shapes differ or the mask is not boolean.
+        ValueError: if the shapes differ or the mask is neither boolean nor floating point.
     """
     import torch
 
@@ -35,8 +35,10 @@ def shape_advantages(advantages: torch.Tensor, planning_mask: torch.Tensor, alph
             f"advantages {tuple(advantages.shape)} and planning_mask {tuple(planning_mask.shape)} must have one shape: "
             "the mask is made from the same responses, token for token"
         )
-    if planning_mask.dtype != torch.bool:
-        raise ValueError(f"planning_mask must be a bool tensor, got {planning_mask.dtype}")
+    if planning_mask.dtype != torch.bool and not planning_mask.is_floating_point():
+        raise ValueError(f"planning_mask must be a bool tensor, or weights from 0 to 1, got {planning_mask.dtype}")
     if alpha == 0:
         return advantages.clone()
-    return torch.where(planning_mask, advantages + alpha * advantages.abs(), advantages)
+    if planning_mask.dtype == torch.bool:
+        return torch.where(planning_mask, advantages + alpha * advantages.abs(), advantages)
+    return advantages + (alpha * planning_mask * advantages.abs()).to(advantages.dtype)

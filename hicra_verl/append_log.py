@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from hicra_verl.errors import HicraError
 
-class AppendLogError(ValueError):
+
+class AppendLogError(HicraError):
     """A line that is not what it should be; the message names the file, the line and the remedy."""
 
 

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-import difflib
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, get_type_hints
+
+from hicra_verl.errors import nearest
+from hicra_verl.extensions import (
+    SELECTORS,
+    SHAPERS,
+    Between,
+    Extension,
+    Fraction,
+    HicraConfigError,
+    check_argument,
+    parameters_of,
+)
 
 ESTIMATOR = "hicra"
 """The value of ``algorithm.adv_estimator`` that turns HICRA on."""
 
-TOKENS = ("planning", "high_entropy")
-"""The tokens whose advantage can be shaped."""
+PAPER_ALPHA = 0.2
+SELECTOR_OF_TOKENS = {"planning": "grams", "high_entropy": "high_entropy"}
+"""What the old setting ``tokens`` is now called."""
 
+MAY_BE_NULL = ("selector", "selector_args", "shaping_args")
 
-class HicraConfigError(ValueError):
-    """A wrong key or value under ``algorithm.hicra``; the message names the remedy."""
-
-
-def nearest(word: str, candidates: list[str]) -> str:
-    """A "did you mean" clause for ``word``, followed by all candidates."""
-    close = difflib.get_close_matches(word, candidates, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}Known: {', '.join(sorted(candidates))}."
+OLD_SPELLINGS = {"tokens": "selector", "entropy_share": "entropy_fraction"}
 
 
 @dataclass(frozen=True)
@@ -30,52 +36,53 @@ class HicraConfig:
     """HICRA's settings.
 
     Attributes:
-        alpha: share of ``|A|`` added on planning tokens, 0 <= alpha < 1. Paper: 0.2; 0 gives the base estimator.
+        alpha: the fraction of ``|A|`` added on selected tokens, 0 <= alpha < 1: at 1 a planning token of a failed
+            response would get no blame at all. Paper: 0.2; 0 gives the base estimator.
         base: the verl estimator that computes the advantage HICRA shapes. Paper: GRPO.
         grams: the strategic grams: the name of a shipped set, or the path of a gram-set file. Paper: its own list.
-        tokens: whose advantage is shaped: ``planning``, or ``high_entropy`` for the comparison in which the tokens of
-            highest entropy take the place of planning tokens (V1 trainer only).
-        entropy_share: how many tokens count as high-entropy, 0 < share < 1. Paper: the top 30%.
+        selector: whose advantage is shaped; None for the shaper's own choice, which is ``grams`` unless it says
+            otherwise. Paper: the tokens of strategic grams.
+        selector_args: the selector's arguments.
+        shaping: what happens to their advantage. Paper: ``hicra``.
+        shaping_args: the shaper's arguments.
+        entropy_fraction: the fraction of tokens that the measures count as high-entropy. Paper: the top 30%.
         measure_only: measure as a HICRA run does, and shape nothing: for baselines under another estimator.
         allow_no_match: go on even if no gram matches anywhere in the first batch.
         traces: responses of each step to keep token by token for `hicra report` (V1 trainer only).
     """
 
-    alpha: float = 0.2
+    alpha: Annotated[float, Between(0, 1, open="high")] = PAPER_ALPHA
     base: str = "grpo"
     grams: str = "paper"
-    tokens: str = "planning"
-    entropy_share: float = 0.3
+    selector: str | None = None
+    selector_args: Mapping[str, Any] = field(default_factory=dict)
+    shaping: str = "hicra"
+    shaping_args: Mapping[str, Any] = field(default_factory=dict)
+    entropy_fraction: Fraction = 0.3
     measure_only: bool = False
     allow_no_match: bool = False
-    traces: int = 0
+    traces: Annotated[int, Between(0)] = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.alpha, bool) or not isinstance(self.alpha, int | float) or not 0 <= self.alpha < 1:
-            raise HicraConfigError(
-                f"algorithm.hicra.alpha={self.alpha!r}: expected a number with 0 <= alpha < 1 (the paper uses 0.2; at "
-                "1 a planning token of a failed response would get no blame at all)"
-            )
-        if not isinstance(self.base, str) or not self.base:
-            raise HicraConfigError(f"algorithm.hicra.base={self.base!r}: expected the name of a verl estimator")
+        for name, annotation in get_type_hints(HicraConfig, include_extras=True).items():
+            check_argument(f"algorithm.hicra.{name}", getattr(self, name), annotation)
+        for name in ("base", "grams", "shaping", "selector"):
+            if getattr(self, name) == "":
+                raise HicraConfigError(f"algorithm.hicra.{name}='': expected a name")
         if self.base == ESTIMATOR:
             raise HicraConfigError("algorithm.hicra.base='hicra': HICRA cannot be its own base; try grpo")
-        if not isinstance(self.grams, str) or not self.grams:
-            raise HicraConfigError(
-                f"algorithm.hicra.grams={self.grams!r}: expected the name of a gram set or the path of its file"
-            )
-        if self.tokens not in TOKENS:
-            raise HicraConfigError(f"algorithm.hicra.tokens={self.tokens!r}: {nearest(str(self.tokens), list(TOKENS))}")
-        for name in ("measure_only", "allow_no_match"):
-            if not isinstance(getattr(self, name), bool):
-                raise HicraConfigError(f"algorithm.hicra.{name}={getattr(self, name)!r}: expected true or false")
-        if isinstance(self.traces, bool) or not isinstance(self.traces, int) or self.traces < 0:
-            raise HicraConfigError(f"algorithm.hicra.traces={self.traces!r}: expected a number of responses, 0 or more")
-        share = self.entropy_share
-        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
-            raise HicraConfigError(
-                f"algorithm.hicra.entropy_share={share!r}: expected a number with 0 < share < 1 (the paper uses 0.3)"
-            )
+
+    def extensions(self) -> tuple[Extension, Extension]:
+        """The selector and the shaper, built with their arguments.
+
+        Raises:
+            HicraConfigError: if there is none of that name, its arguments are wrong, or alpha is set and not used.
+        """
+        shaper = SHAPERS.build(self.shaping, self.shaping_args, alpha=self.alpha)
+        if self.alpha != PAPER_ALPHA and "alpha" not in parameters_of(shaper.target):
+            raise HicraConfigError(f"algorithm.hicra.alpha={self.alpha}: the shaping {self.shaping} has no alpha")
+        selector = str(self.selector or getattr(shaper.target, "selects", "grams"))
+        return SELECTORS.build(selector, self.selector_args), shaper
 
     @classmethod
     def from_mapping(cls, settings: Mapping[str, Any] | None) -> HicraConfig:
@@ -88,8 +95,29 @@ class HicraConfig:
             return cls()
         if not isinstance(settings, Mapping):
             raise HicraConfigError(f"algorithm.hicra={settings!r}: expected settings such as algorithm.hicra.alpha=0.2")
-        known = [field.name for field in fields(cls)]
-        for key in settings:
+        known = [each.name for each in fields(cls)]
+        given = _in_new_words({str(key): value for key, value in settings.items()})
+        for key in given:
             if key not in known:
-                raise HicraConfigError(f"algorithm.hicra.{key}: no such setting; {nearest(str(key), known)}")
-        return cls(**{str(key): value for key, value in settings.items()})
+                raise HicraConfigError(f"algorithm.hicra.{key}: no such setting; {nearest(key, known)}")
+        return cls(**given)
+
+
+def _in_new_words(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings without old spellings, and without arguments that are null."""
+    tokens, share = settings.pop("tokens", None), settings.pop("entropy_share", None)
+    found = {key: value for key, value in settings.items() if value is not None or key not in MAY_BE_NULL}
+    for old, value in (("tokens", tokens), ("entropy_share", share)):
+        if value is not None:
+            new = f"algorithm.hicra.{OLD_SPELLINGS[old]}"
+            warnings.warn(f"algorithm.hicra.{old} is now {new}; the old name still works", FutureWarning, stacklevel=3)
+    if share is not None:
+        found.setdefault("entropy_fraction", share)
+    if tokens is not None:
+        if not isinstance(tokens, str) or tokens not in SELECTOR_OF_TOKENS:
+            known = nearest(str(tokens), list(SELECTOR_OF_TOKENS))
+            raise HicraConfigError(f"algorithm.hicra.tokens={tokens!r}: {known}")
+        found.setdefault("selector", SELECTOR_OF_TOKENS[tokens])
+        if tokens == "high_entropy" and share is not None:
+            found.setdefault("selector_args", {"fraction": share})
+    return found

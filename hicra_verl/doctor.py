@@ -22,7 +22,7 @@ class Check:
     """One line of the report.
 
     Attributes:
-        group: "versions", "platform", "plugin", "seams" or "grams".
+        group: "versions", "platform", "plugin", "patches" or "grams".
         name: what was looked at.
         found: what was seen.
         ok: False if a HICRA run would not work because of it.
@@ -71,9 +71,7 @@ def _versions() -> list[Check]:
     verl = _version("verl")
     if verl and verl != TESTED_VERL:
         checks.append(
-            Check(
-                "versions", "verl tested", f"{TESTED_VERL}, found {verl}", True, "the seams below say if it still fits"
-            )
+            Check("versions", "verl tested", f"{TESTED_VERL}, found {verl}", True, "the patches below say if it fits")
         )
     return checks
 
@@ -93,28 +91,28 @@ _PROBE = "import verl\nfrom hicra_verl import doctor\nimport json; print(json.du
 
 
 def probe() -> dict[str, Any]:
-    """What this process sees: whether verl's own plugin loading registered HICRA, each seam, the platform."""
+    """What this process sees: whether verl's own plugin loading registered HICRA, each patch, the platform."""
     loaded = "hicra_verl.plugin" in sys.modules
     from hicra_verl.config import ESTIMATOR
-    from hicra_verl.verl_seam import seams as verl_seams
+    from hicra_verl.verl_patches import patches as verl_patches
 
-    seams: dict[str, str] = {}
-    for seam in verl_seams.SEAMS:
-        name = f"{seam.module}.{seam.name}"
+    patches: dict[str, str] = {}
+    for patch in verl_patches.PATCHES:
+        name = f"{patch.module}.{patch.name}"
         try:
-            module = importlib.import_module(seam.module)
+            module = importlib.import_module(patch.module)
         except Exception as error:  # whatever stops verl's module from loading is the finding
-            seams[name] = f"its module does not import: {type(error).__name__}: {error}"
+            patches[name] = f"its module does not import: {type(error).__name__}: {error}"
             continue
-        if seam is verl_seams.REGISTRY:
+        if patch is verl_patches.REGISTRY:
             registered = ESTIMATOR in module.ADV_ESTIMATOR_REGISTRY
-            seams[name] = "in place" if registered else verl_seams.problems.get(seam.name, "estimator not registered")
+            patches[name] = "in place" if registered else verl_patches.problems.get(patch.name, "not registered")
         else:
-            wrapped = verl_seams.is_wrapped(seam)
-            seams[name] = "in place" if wrapped else verl_seams.problems.get(seam.name, "not wrapped")
+            wrapped = verl_patches.is_wrapped(patch)
+            patches[name] = "in place" if wrapped else verl_patches.problems.get(patch.name, "not wrapped")
     from verl.utils.device import get_device_name
 
-    return {"plugin_loaded": loaded, "seams": seams, "device": get_device_name()}
+    return {"plugin_loaded": loaded, "patches": patches, "device": get_device_name()}
 
 
 def _fresh_process() -> list[Check]:
@@ -136,10 +134,10 @@ def _fresh_process() -> list[Check]:
             "plugin", "fresh process", "registered" if loaded else "not registered", loaded, "" if loaded else remedy
         ),
     ]
-    for name, state in report["seams"].items():
+    for name, state in report["patches"].items():
         ok = state == "in place"
         checks.append(
-            Check("seams", name, state, ok, "" if ok else f"install verl {TESTED_VERL}, or a hicra-verl for this verl")
+            Check("patches", name, state, ok, "" if ok else f"install verl {TESTED_VERL} or a hicra-verl for this verl")
         )
     return checks
 

@@ -10,11 +10,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
+from hicra_verl.errors import HicraError
+
 REFUSED = "refused"
 """The ``finish_reason`` of a question that the server would not take, where such are kept."""
 
 
-class EndpointError(RuntimeError):
+class EndpointError(HicraError):
     """The server does not answer; the message says what was asked of it and what to do."""
 
 

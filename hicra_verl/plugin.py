@@ -4,6 +4,6 @@ verl never calls it and reports its failures only at DEBUG, so it stays small: i
 modules they concern have been imported, and imports nothing of them itself. ``hicra doctor`` says what came of it.
 """
 
-from hicra_verl import verl_seam
+from hicra_verl import verl_patches
 
-verl_seam.install()
+verl_patches.install()

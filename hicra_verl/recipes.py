@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from hicra_verl.config import nearest
+from hicra_verl.errors import HicraError, nearest
 from hicra_verl.evaluation.table import paper_numbers
 
 DYNAMICS_ROWS = {
@@ -47,7 +47,7 @@ class Recipe:
         return 'train "$@"' in self.script.read_text(encoding="utf-8")
 
 
-class RecipeError(ValueError):
+class RecipeError(HicraError):
     """There is no such recipe, or no recipes; the message says what to do."""
 
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from hicra_verl.errors import HicraError
 from hicra_verl.grams.gramset import GramSet
 from hicra_verl.grams.matcher import GramMatcher, Matches
 
 
-class InputError(ValueError):
+class InputError(HicraError):
     """A row that cannot be tagged; the message names the file, the line, the field and the remedy."""
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "examples" / "demo"), str(ROOT / "tests" / "e2e")]
+sys.path[:0] = [str(ROOT / "examples" / "demo"), str(ROOT / "tests" / "support"), str(ROOT / "tests" / "e2e")]
 
 # Real rollouts and tokenizers are not part of the project; `.ci/run` and `make material` fetch what is fetchable.
 DATA = Path(os.environ.get("HICRA_TEST_DATA", ROOT.parent / "shared" / "data"))

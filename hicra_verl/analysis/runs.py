@@ -13,10 +13,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from hicra_verl.errors import HicraError
+
 _PADDING = re.compile(r"pad[0-9a-f]{32}_\d+_0")  # verl 0.9.1, padding_utils.py:196; prompts' own names are UUIDs
 
 
-class RunError(ValueError):
+class RunError(HicraError):
     """A run that cannot be read; the message names the file, the line and the remedy."""
 
 

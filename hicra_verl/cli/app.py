@@ -8,12 +8,13 @@ from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
+from hicra_verl.cli.door import USAGE_ERROR, Door, print_error
 from hicra_verl.terminal import plain_console
 from hicra_verl.version import __version__
 
 app = typer.Typer(
+    cls=Door,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -27,8 +28,8 @@ GramsOption = Annotated[str, typer.Option("--grams", help="Name of a shipped gra
 
 def fail(message: str) -> typer.Exit:
     """Print an error; raise what is returned."""
-    plain_console(stderr=True).print(Text.assemble(("error: ", "red"), message), soft_wrap=True)
-    return typer.Exit(2)
+    print_error(message)
+    return typer.Exit(USAGE_ERROR)
 
 
 def load_tokenizer(name: str) -> tuple[Any, list[bytes | None]]:

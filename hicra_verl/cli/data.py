@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from hicra_verl.cli.app import app, fail
-from hicra_verl.config import nearest
+from hicra_verl.errors import nearest
 from hicra_verl.terminal import plain_console
 
 CHECK = "check"

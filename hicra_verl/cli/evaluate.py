@@ -11,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from hicra_verl.cli.app import GramsOption, app, fail
-from hicra_verl.config import nearest
 from hicra_verl.endpoint import REFUSED
+from hicra_verl.errors import nearest
 from hicra_verl.evaluation.benchmarks import SAMPLES, TEMPERATURE, TOP_P, EvaluationError, load_benchmark
 from hicra_verl.terminal import plain_console
 

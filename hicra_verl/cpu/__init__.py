@@ -4,5 +4,5 @@
 ``vllm_process``       what vLLM's CPU build needs in each of its processes.
 ``checkpoint_engine``  weights through a file, for verl's disaggregated trainers.
 
-The one function of verl that has to change for it is wrapped in ``verl_seam``.
+The one function of verl that has to change for it is wrapped in ``verl_patches``.
 """

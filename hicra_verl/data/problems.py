@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hicra_verl.errors import HicraError
 from hicra_verl.grading.answers import Kind, last_boxed
 
 Row = Mapping[str, Any]
@@ -15,7 +16,7 @@ Row = Mapping[str, Any]
 IMAGE = "<image>"  # where a picture stands in a prompt; verl puts the row's pictures there in order
 
 
-class DataError(ValueError):
+class DataError(HicraError):
     """Data that cannot be used; the message names the file, the row or column, and the remedy."""
 
 

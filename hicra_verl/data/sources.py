@@ -85,8 +85,8 @@ _EVALUATION_SUITE = (
 _QUESTION_ANSWER = Layout(("question", "answer"), readers.plain("question", "answer"))
 _VERL = Layout(("prompt", "reward_model"), readers.verl)
 
-# Commits, file names and numbers of rows are those that public evaluation code pins or states (what was seen is said in
-# tests/hub_repositories.py); the hub was not asked. `hicra data check` asks it, and says what has changed there.
+# Commits, file names and numbers of rows are those that public evaluation code pins or states (what was seen is said
+# in tests/support/hub_repositories.py); the hub was not asked. `hicra data check` asks it, and says what has changed.
 SOURCES: dict[str, Source] = {
     # Every problem about a hundred times. To the letter others count 17,398 of them, with white space aside 17,188, and
     # 17,176 without the twelve that have more than one answer.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hicra_verl.config import nearest
+from hicra_verl.errors import HicraError, nearest
 from hicra_verl.grading.answers import Kind
 
 TEMPERATURE = 0.6  # paper: DeepSeek-R1's protocol
@@ -29,7 +29,7 @@ TITLES = {
 IMAGE = "<image>"
 
 
-class EvaluationError(ValueError):
+class EvaluationError(HicraError):
     """An evaluation that cannot go on; the message says why, what is safe, and what to do."""
 
 

@@ -12,12 +12,13 @@ import os
 from concurrent.futures import BrokenExecutor, Future, TimeoutError
 from types import TracebackType
 
+from hicra_verl.errors import HicraError
 from hicra_verl.grading import algebra
 
 DEFAULT_LIMIT_S = 5.0  # ours
 
 
-class GradingError(RuntimeError):
+class GradingError(HicraError):
     """Nothing can be graded here, whatever the answer; the message says why."""
 
 

@@ -24,7 +24,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from hicra_verl.config import nearest
+from hicra_verl.errors import HicraError, nearest
 from hicra_verl.grams.text import normalise
 
 SCHEMA_VERSION = 1
@@ -35,7 +35,7 @@ _SET_KEYS = ("schema_version", "name", "description", "provenance", "grams")
 _GRAM_KEYS = ("text", "function", "source")
 
 
-class GramSetError(ValueError):
+class GramSetError(HicraError):
     """A gram set that cannot be used; the message names the file, the line, the field and the remedy."""
 
 

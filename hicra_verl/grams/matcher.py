@@ -96,7 +96,7 @@ class GramMatcher:
         self._ends_word = np.array([is_word(pattern[-1]) for pattern in patterns])
 
         # One row a token id, then the break row. `_bytes` holds the rows' normalised bytes one after the other.
-        self._raw = token_bytes
+        self.token_bytes = token_bytes
         self._break_row = len(token_bytes)
         pieces = [_static_piece(raw) for raw in token_bytes] + [_Piece(bytes([_BREAK]), 0)]
         self._bytes = np.frombuffer(b"".join(piece.data for piece in pieces), dtype=np.uint8)
@@ -188,7 +188,7 @@ class GramMatcher:
             extra: list[bytes] = []
             end_of_data = len(data)
             for run in np.split(partial, np.flatnonzero(np.diff(partial) > 1) + 1):
-                pieces = self._resolve_run(tuple(self._raw[row] for row in rows[run]))
+                pieces = self._resolve_run(tuple(self.token_bytes[row] for row in rows[run]))
                 for index, piece in zip(run.tolist(), pieces, strict=True):
                     offset[index], length[index], flags[index] = end_of_data, len(piece.data), piece.flags
                     end_of_data += len(piece.data)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from hicra_verl.errors import HicraError
 
-class UnsupportedTokenizerError(ValueError):
+
+class UnsupportedTokenizerError(HicraError):
     """The tokenizer does not say which bytes its tokens stand for."""
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from hicra_verl.errors import HicraError
 from hicra_verl.mining.counting import load_arrays, save_arrays, step_folder
 from hicra_verl.mining.ngrams import Ints
 
@@ -26,7 +27,7 @@ SHARD = 4096  # n-grams embedded and saved at once
 MAX_AGGLOMERATIVE = 20_000  # its distance matrix takes memory by the square
 
 
-class ClusteringError(ValueError):
+class ClusteringError(HicraError):
     """Embedding or clustering cannot be done; the message says why and names the remedy."""
 
 

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hicra_verl.errors import HicraError
+
 PART_BYTES = 4 << 20  # ours; bounds what a worker holds to a few hundred MB
 TEXT_FIELDS = ("response", "output", "solution", "text")  # tried in this order; "output" is that of verl's dumps
 SUCCESS_FIELDS = ("correct", "score", "acc")  # likewise
 ANY_SOLUTION = "none"
 
 
-class CorpusError(ValueError):
+class CorpusError(HicraError):
     """A corpus that cannot be read; the message names the file, the line, the field and the remedy."""
 
 

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from hicra_verl.append_log import read_log
+from hicra_verl.errors import HicraError
 from hicra_verl.mining.contexts import Context
 
 LOOPBACK = "127.0.0.1"
 MAX_REQUEST_BYTES = 10_000
 
 
-class JudgingError(ValueError):
+class JudgingError(HicraError):
     """Judgements that cannot be read; the message names the file, the line and the remedy."""
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from hicra_verl.errors import HicraError
 from hicra_verl.grams.gramset import Gram, GramSet
 from hicra_verl.grams.text import normalise
 from hicra_verl.grams.text_matcher import TokenisedCorpus
@@ -27,7 +28,7 @@ MAX_EXCHANGES = 2_000
 NEIGHBOURS = 10  # a replacement is drawn among this many more and this many less frequent phrases
 
 
-class PlaceboError(ValueError):
+class PlaceboError(HicraError):
     """The corpus cannot give a placebo; the message says what is missing."""
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hicra_verl.errors import HicraError
 from hicra_verl.grams.gramset import Gram, GramSet
 from hicra_verl.grams.text import normalise
 from hicra_verl.mining.contexts import Context, find_contexts
@@ -31,7 +32,7 @@ Z = 1.959963984540054  # 95%
 AUTHORS_PRECISION = {"strategic grams": 0.86, "random n-grams": 0.12}  # in review; not in the paper
 
 
-class PrecisionError(ValueError):
+class PrecisionError(HicraError):
     """A sample or rating that cannot be used; the message names the file, the line and the remedy."""
 
 

@@ -78,11 +78,11 @@ def _why_not_registered() -> str:
     except Exception as error:  # whatever stops verl from loading is the finding
         return f"verl does not import: {type(error).__name__}: {error}"
     from hicra_verl.config import ESTIMATOR
-    from hicra_verl.verl_seam import seams
+    from hicra_verl.verl_patches import patches
 
     if "hicra_verl.plugin" not in sys.modules or ESTIMATOR not in ADV_ESTIMATOR_REGISTRY:
         return "verl loads, but did not load hicra-verl's entry point"
-    return "; ".join(seams.problems.values())
+    return "; ".join(patches.problems.values())
 
 
 def _gram_set(name: str) -> dict[str, str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,42 +23,24 @@ from hicra_verl.metrics.entropy import (
 )
 from hicra_verl.metrics.forks import high_entropy_mask
 from hicra_verl.metrics.groups import group_metrics
+from hicra_verl.rollout import RolloutBatch
 
 FOLLOWING_WORDS = 3  # ours: the n of the procedural n-grams after a gram
 RELATIVE = ("perplexity_planning", "perplexity_execution")  # divided by their value at the run's first step
 CHANGE = "conditional_entropy"  # its value at the first step subtracted
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What a trainer knows of a batch of B responses beyond its tokens; None where it does not keep it.
-
-    Attributes:
-        log_probs: (B, T) log-probability of each token under the policy that is about to be updated, in nats.
-        entropy: (B, T) entropy of the distribution each token was drawn from, in nats.
-        scores: (B,) the sum of each response's rewards.
-        groups: (B,) the prompt each response answers.
-        sessions: (B,) the session each response belongs to: of an agent loop's several outputs, the last one counts.
-    """
-
-    log_probs: torch.Tensor | None = None
-    entropy: torch.Tensor | None = None
-    scores: torch.Tensor | None = None
-    groups: Sequence[str] | None = None
-    sessions: Sequence[str] | None = None
-
-
 @dataclass
-class Measures:
+class StepMetrics:
     """Sums over a step's batches.
 
     Args:
         grams: the gram set in force.
-        entropy_share: share of tokens that count as high-entropy.
+        entropy_fraction: fraction of tokens that count as high-entropy.
     """
 
     grams: GramSet
-    entropy_share: float
+    entropy_fraction: float
     tokens: int = 0
     planning_tokens: int = 0
     responses: int = 0
@@ -75,15 +56,14 @@ class Measures:
         self.gram_counts_correct: Ints = np.zeros(len(self.grams), dtype=np.int64)
         self._functions = np.array([FUNCTIONS.index(gram.function) for gram in self.grams])
 
-    def add(self, matches: Matches, own: torch.Tensor, facts: Facts) -> None:
+    def add(self, batch: RolloutBatch, matches: Matches) -> None:
         """Add a batch.
 
         Args:
-            matches: its grams, with ``FOLLOWING_WORDS`` following words.
-            own: (B, T) bool, the policy's own tokens.
-            facts: the rest.
+            batch: the responses.
+            matches: their grams, with ``FOLLOWING_WORDS`` following words.
         """
-        planning = torch.from_numpy(matches.planning_mask)
+        planning, own = batch.planning_mask, batch.response_mask
         self.tokens += int(own.sum())
         self.planning_tokens += int(planning.sum())
         answered = own.any(dim=1)  # verl pads a batch with rows that hold no token of the policy
@@ -96,24 +76,24 @@ class Measures:
         self.following.update((gram, words) for gram, words in pairs if words is not None)
         for function, count in _tokens_by_function(matches, self._functions).items():
             self.by_function[FUNCTIONS[function]] += count
-        if facts.scores is not None:
-            right = (facts.scores > 0).numpy()[counted_rows]
+        if batch.scores is not None:
+            right = (batch.scores > 0).numpy()[counted_rows]
             self.gram_counts_correct += np.bincount(counted_grams[right], minlength=len(self.grams))
-            self._add_groups(facts, answered)
+            self._add_groups(batch, answered)
         execution = own & ~planning
-        for name, values, sign in (("nll", facts.log_probs, -1), ("entropy", facts.entropy, 1)):
+        for name, values, sign in (("nll", batch.log_probs, -1), ("entropy", batch.entropies, 1)):
             if values is not None:
                 for kind, mask in (("planning", planning), ("execution", execution)):
                     self.sums[f"{name}_{kind}"] += sign * float(values[mask].sum(dtype=torch.float64))
-        if facts.entropy is not None:
-            high = high_entropy_mask(facts.entropy, own, self.entropy_share)
+        if batch.entropies is not None:
+            high = high_entropy_mask(batch.entropies, own, self.entropy_fraction)
             self.forks.update(high=int(high.sum()), both=int((high & planning).sum()))
 
-    def _add_groups(self, facts: Facts, answered: torch.Tensor) -> None:
-        if facts.groups is None or facts.scores is None:
+    def _add_groups(self, batch: RolloutBatch, answered: torch.Tensor) -> None:
+        if batch.groups is None or batch.scores is None:
             return
-        sessions = facts.sessions or [str(number) for number in range(len(facts.groups))]
-        rows = zip(facts.groups, sessions, facts.scores.tolist(), answered.tolist(), strict=True)
+        sessions = batch.sessions or [str(number) for number in range(len(batch.groups))]
+        rows = zip(batch.groups, sessions, batch.scores.tolist(), answered.tolist(), strict=True)
         for group, session, score, counts in rows:
             if counts:
                 self.scores[group][session] = score

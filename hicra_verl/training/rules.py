@@ -23,12 +23,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from hicra_verl.config import nearest
+from hicra_verl.errors import HicraError, nearest
 
 FEWEST_READINGS = 10  # ours: fewer differences do not tell the noise
 
 
-class StagesError(ValueError):
+class StagesError(HicraError):
     """A plan or state that cannot be used; the message names the file, the field and the remedy."""
 
 

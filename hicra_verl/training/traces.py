@@ -12,13 +12,13 @@ import torch
 
 from hicra_verl.grams.gramset import GramSet
 from hicra_verl.grams.matcher import Matches
-from hicra_verl.training.measures import Facts
+from hicra_verl.rollout import RolloutBatch
 
 FOLDER = "hicra_traces"
 TokenTexts = Callable[[list[int]], list[str]]
 
 
-class TraceKeeper:
+class TraceWriter:
     """Keeps the first responses of each step and writes them to ``FOLDER/STEP.jsonl``.
 
     A line holds ``group``, ``score``, and lists of one entry a token: ``tokens`` (text), ``function`` (of the gram over
@@ -36,10 +36,9 @@ class TraceKeeper:
         self._folder, self._count, self._texts, self._grams = folder / FOLDER, count, token_texts, grams
         self._kept: list[dict[str, Any]] = []
 
-    def add(
-        self, responses: torch.Tensor, own: torch.Tensor, matches: Matches, shaped: torch.Tensor, facts: Facts
-    ) -> None:
-        """Keep what is still wanted of a batch; all tensors are (B, T), on any device."""
+    def add(self, batch: RolloutBatch, matches: Matches, advantages: torch.Tensor) -> None:
+        """Keep what is still wanted of a batch, with the advantages (B, T) that the actor receives."""
+        own, responses = batch.response_mask, batch.token_ids
         rows = own.any(dim=1).nonzero().flatten()[: self._count - len(self._kept)].tolist()
         chosen = matches.counted
         places = np.stack([matches.row, matches.first_token, matches.end_token, matches.gram])[:, chosen]
@@ -48,16 +47,16 @@ class TraceKeeper:
             for _, first, end, gram in places[:, places[0] == row].T.tolist():
                 function[first:end] = [self._grams.grams[gram].function] * (end - first)
             columns = own[row].nonzero().flatten().tolist()
-            entropy = None if facts.entropy is None else facts.entropy[row].tolist()
-            advantages = shaped[row].tolist()
+            entropy = None if batch.entropies is None else batch.entropies[row].tolist()
+            shaped = advantages[row].tolist()
             self._kept.append(
                 {
-                    "group": None if facts.groups is None else str(facts.groups[row]),
-                    "score": None if facts.scores is None else float(facts.scores[row]),
+                    "group": None if batch.groups is None else str(batch.groups[row]),
+                    "score": None if batch.scores is None else float(batch.scores[row]),
                     "tokens": self._texts([int(responses[row, column]) for column in columns]),
                     "function": [function[column] for column in columns],
                     "entropy_nats": [None if entropy is None else round(entropy[column], 4) for column in columns],
-                    "advantage": [round(advantages[column], 5) for column in columns],
+                    "advantage": [round(shaped[column], 5) for column in columns],
                 }
             )
 

@@ -1,0 +1,66 @@
+"""The command's door: the one place where an error becomes a message and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import typer
+from rich.text import Text
+from typer.core import TyperGroup
+
+from hicra_verl.errors import HicraError
+from hicra_verl.terminal import plain_console
+
+USAGE_ERROR = 2
+EXTRAS = {
+    "ahocorasick_rs": "",
+    "datasets": "recipes",
+    "huggingface_hub": "recipes",
+    "math_verify": "recipes",
+    "matplotlib": "analysis",
+    "openai": "recipes",
+    "pebble": "recipes",
+    "plotly": "analysis",
+    "pyarrow": "recipes",
+    "sentence_transformers": "mining",
+    "sklearn": "mining",
+    "verl": "verl",
+}
+"""The extra that brings a package, where it is not the package itself that has to be installed."""
+
+
+class Door(TyperGroup):
+    """All commands. What a person can put right is printed as one message; anything else is a fault of ours."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HicraError as error:
+            message = str(error)
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("hicra_verl"):
+                raise
+            message = missing(error.name or str(error))
+        except BrokenPipeError:  # `hicra … | head` has seen enough
+            sys.stderr.close()
+            raise typer.Exit(1) from None
+        except OSError as error:
+            if error.filename is None and error.strerror is None:
+                raise
+            message = ": ".join(str(part) for part in (error.filename, error.strerror) if part)
+        print_error(message)
+        raise typer.Exit(USAGE_ERROR)
+
+
+def missing(module: str) -> str:
+    """What to install so that a module can be imported."""
+    top = module.partition(".")[0]
+    extra = EXTRAS.get(top)
+    package = top if extra is None else "hicra-verl" + (f"[{extra}]" if extra else "")
+    return f'this needs the package {top}, which is not installed; pip install "{package}"'
+
+
+def print_error(message: str) -> None:
+    """Print a message as commands print their errors."""
+    plain_console(stderr=True).print(Text.assemble(("error: ", "red"), message), soft_wrap=True)

@@ -1,0 +1,132 @@
+"""The one way files are written: beside their place, then into it, so that a failure leaves the old file whole."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from hicra_verl.errors import HicraError
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space; what was there before is still there",
+    errno.EDQUOT: "free some of your quota; what was there before is still there",
+    errno.EFBIG: "raise the limit on file sizes (ulimit -f); what was there before is still there",
+    errno.EACCES: "give a place you may write to",
+    errno.EPERM: "give a place you may write to",
+    errno.EROFS: "give a place you may write to",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.ELOOP: "its symbolic links go in a circle; remove one",
+}
+
+
+class OutputError(HicraError):
+    """A file that cannot be written; whatever stood there before is untouched."""
+
+
+def check_output(path: Path) -> Path:
+    """Refuse, before any work is done, a path that no file can be written to.
+
+    Returns:
+        The file that will be written: ``path``, or what it links to.
+
+    Raises:
+        OutputError: if it is a folder, or its folder does not exist or cannot be written to.
+    """
+    try:
+        target = path.resolve(strict=False)
+        if target.is_dir():
+            raise OutputError("is a folder, expected a file", file=path, remedy="add a file name to it")
+        if not target.parent.is_dir():
+            raise OutputError("its folder does not exist", file=path, remedy=f"mkdir -p {target.parent}")
+        if not os.access(target if target.exists() else target.parent, os.W_OK):
+            raise OutputError("cannot be written to", file=path, remedy=_REMEDIES[errno.EACCES])
+    except (OSError, RuntimeError, ValueError) as error:  # a circle of links; a NUL in the name
+        if isinstance(error, HicraError):
+            raise
+        raise _unwritable(path, error) from error
+    return target
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder for outputs, and those above it; it may exist.
+
+    Raises:
+        OutputError: if it cannot be made, or is a file.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise OutputError("is a file, expected a folder", file=path, remedy="give another folder") from error
+    except (OSError, RuntimeError, ValueError) as error:
+        raise _unwritable(path, error) from error
+    return path
+
+
+@contextmanager
+def writing(path: Path, *, binary: bool = False, newline: str | None = None) -> Iterator[IO[Any]]:
+    """Open a file to be written whole: it takes the place of the old one at the end, and only if nothing failed.
+
+    A device or a pipe (``/dev/stdout``) is written to as it is.
+
+    Args:
+        path: where it will stand; its folder must exist.
+        binary: bytes instead of UTF-8 text.
+        newline: as ``open`` takes it; a CSV file wants ``""``.
+
+    Raises:
+        OutputError: if it cannot be written: a full disk, a missing folder.
+    """
+    target = check_output(path)
+    text: dict[str, Any] = {} if binary else {"encoding": "utf-8", "newline": newline}
+    mode = "wb" if binary else "w"
+    try:
+        if target.exists() and not stat.S_ISREG(target.stat().st_mode):
+            with target.open(mode, **text) as stream:
+                yield stream
+            return
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:64]}.", suffix=".part")
+        try:
+            with open(handle, mode, **text) as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(name, stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~_umask())
+            os.replace(name, target)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    except UnicodeEncodeError as error:
+        raise OutputError(f"holds half of a character ({error.object[error.start]!r})", file=path) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole; see ``writing``."""
+    with writing(path) as stream:
+        stream.write(text)
+
+
+def write_json(path: Path, value: Any, indent: int | None = 1) -> None:
+    """Write a value as a JSON file; see ``writing``."""
+    write_text(path, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _unwritable(path: Path, error: Exception) -> OutputError:
+    number = getattr(error, "errno", None)
+    reason = getattr(error, "strerror", None) or str(error)
+    remedy = _REMEDIES.get(number or 0, "give another path")
+    return OutputError(f"cannot be written ({reason})", file=path, remedy=remedy)
