@@ -80,6 +80,7 @@ class StepShaper:
         self.traces: TraceWriter | None = None
         if config.traces and folder is not None and token_texts is not None:
             self.traces = TraceWriter(folder, config.traces, token_texts, grams)
+        self._any_selected = config.allow_no_match
         self._any_match = config.allow_no_match or self.selector.name != "grams"
         self._start_step()
 
@@ -148,12 +149,22 @@ class StepShaper:
         mask = self.selector.call(batch)
         self._check("selector", self.selector.name, mask, batch)
         mask = mask & batch.response_mask if mask.dtype == torch.bool else mask * batch.response_mask
+        self._refuse_no_selection(mask, batch)
         shaped = self.shaper.call(base, mask, batch)
         self._check("shaper", self.shaper.name, shaped, batch)
         shaped = torch.where(batch.response_mask, shaped, base)
         self._selected += float(mask.sum())
         self._advantages.add(base, shaped, batch)
         return shaped
+
+    def _refuse_no_selection(self, mask: torch.Tensor, batch: RolloutBatch) -> None:
+        if not self._any_selected and not mask.any() and batch.response_mask.any():
+            raise HicraConfigError(
+                f"the selector {self.selector.name} selects no token of the first batch",
+                remedy="so this would train the base estimator; to go on all the same: "
+                "algorithm.hicra.allow_no_match=true",
+            )
+        self._any_selected = True
 
     @staticmethod
     def _check(kind: str, name: str, found: object, batch: RolloutBatch) -> None:
