@@ -21,7 +21,7 @@ class _Combination:
 
     def _combined(self, batch: RolloutBatch, combine: Callable[..., torch.Tensor]) -> torch.Tensor:
         masks = [part.call(batch) for part in self.parts]
-        whole = functools.reduce(combine, [mask.float() for mask in masks])
+        whole: torch.Tensor = functools.reduce(combine, [mask.float() for mask in masks])
         return whole.bool() if all(mask.dtype == torch.bool for mask in masks) else whole
 
 
