@@ -153,6 +153,10 @@ class StepShaper:
         shaped = self.shaper.call(base, mask, batch)
         self._check("shaper", self.shaper.name, shaped, batch)
         shaped = torch.where(batch.response_mask, shaped, base)
+        if not math.isfinite(
+            float(shaped.sum(dtype=torch.float64))
+        ):  # one pass; finite floats do not overflow a double
+            raise HicraConfigError(f"the shaper {self.shaper.name} returned infinite values or NaN")
         self._selected += float(mask.sum())
         self._advantages.add(base, shaped, batch)
         return shaped
@@ -172,10 +176,10 @@ class StepShaper:
         if not isinstance(found, torch.Tensor) or tuple(found.shape) != shape:
             got = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
             raise HicraConfigError(f"the {kind} {name} returned {got}, expected a tensor of shape (B, T) = {shape}")
-        if found.dtype != torch.bool and not bool(torch.isfinite(found[batch.response_mask]).all()):
-            raise HicraConfigError(f"the {kind} {name} returned infinite values or NaN")
-        if kind == "selector" and found.is_floating_point() and not bool(((found >= 0) & (found <= 1)).all()):
-            raise HicraConfigError(f"the selector {name} returned weights outside 0 to 1")
+        if kind == "selector" and found.is_floating_point():
+            own = found[batch.response_mask]
+            if not bool(((own >= 0) & (own <= 1)).all()):
+                raise HicraConfigError(f"the selector {name} returned weights outside 0 to 1, or NaN")
         if kind == "selector" and found.dtype != torch.bool and not found.is_floating_point():
             raise HicraConfigError(f"the selector {name} returned {found.dtype}, expected bool, or weights from 0 to 1")
 

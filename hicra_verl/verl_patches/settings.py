@@ -91,6 +91,7 @@ def wrap_need_critic(original: Callable[..., Any]) -> Callable[..., Any]:
         measure_only = (config.algorithm.get("hicra") or {}).get("measure_only") is True
         if estimator != ESTIMATOR and not measure_only:
             if config.algorithm.get("hicra") is not None:
+                read_settings(config.algorithm)  # a misspelt measure_only must not pass for a run without HICRA
                 warnings.warn(f"algorithm.hicra is set, but adv_estimator={estimator}: HICRA is off", stacklevel=2)
             return bool(original(config))
         if estimator == ESTIMATOR and measure_only:
@@ -174,10 +175,10 @@ def _prepare(config: Any, settings: HicraConfig) -> None:
         grams,
         GramMatcher(grams, table),
         folder,
-        _checkpoint_resumed(config.trainer, folder) is not None,
+        checkpoint_resumed(config.trainer, folder) is not None,
         functools.partial(token_texts, token_bytes=table, tokenizer=tokenizer),
     )
-    checkpoint = _checkpoint_resumed(config.trainer, folder)
+    checkpoint = checkpoint_resumed(config.trainer, folder)
     if checkpoint is not None and not settings.measure_only:
         active.shaper.load_state(checkpoint)
     what = "measuring only" if settings.measure_only else _in_words(settings, active.shaper)
@@ -194,7 +195,7 @@ def _in_words(settings: HicraConfig, shaper: StepShaper) -> str:
     return words
 
 
-def _checkpoint_resumed(trainer: Any, folder: Path) -> Path | None:
+def checkpoint_resumed(trainer: Any, folder: Path) -> Path | None:
     """The checkpoint that verl will go on from; None if it begins anew."""
     if trainer.resume_mode == "resume_path":
         return Path(trainer.resume_from_path)

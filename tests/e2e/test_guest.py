@@ -1,4 +1,4 @@
-"""A guest's package adds a selector and a stateful shaper to a real run; nothing of this repository is changed for it."""
+"""A guest's package adds a selector and a stateful shaper to a real run; nothing here is changed for it."""
 
 from __future__ import annotations
 
