@@ -180,7 +180,7 @@ def _prepare(config: Any, settings: HicraConfig) -> None:
     )
     checkpoint = checkpoint_resumed(config.trainer, folder)
     if checkpoint is not None and not settings.measure_only:
-        active.shaper.load_state(checkpoint)
+        active.shaper.shaping.load(checkpoint)
     what = "measuring only" if settings.measure_only else _in_words(settings, active.shaper)
     print(f"[hicra] {grams.name}: {len(grams)} grams (sha256 {grams.sha256[:12]}), {what}")
 
@@ -188,8 +188,8 @@ def _prepare(config: Any, settings: HicraConfig) -> None:
 def _in_words(settings: HicraConfig, shaper: StepShaper) -> str:
     words = f"alpha {settings.alpha}, base {settings.base}"
     for what, name, usual in (
-        ("selector", shaper.selector.name, "grams"),
-        ("shaping", shaper.shaper.name, "hicra"),
+        ("selector", shaper.shaping.selector.name, "grams"),
+        ("shaping", shaper.shaping.shaper.name, "hicra"),
     ):
         words += f", {what} {name}" if name != usual else ""
     return words

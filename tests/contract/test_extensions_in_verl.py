@@ -118,13 +118,13 @@ def test_a_state_is_saved_before_the_checkpoint_and_taken_up_again(
     staged.wrap_save_checkpoint(lambda self: there.append(saved.exists()))(trainer)
     assert there == [True], "verl's tracker names a checkpoint whose state is there"
     again = counting()
-    again.load_state(saved.parent)
-    assert again.shaper.call.seen == 3  # type: ignore[attr-defined]
+    again.shaping.load(saved.parent)
+    assert again.shaping.shaper.call.seen == 3  # type: ignore[attr-defined]
     with pytest.raises(HicraConfigError, match=r"hicra_state.pt: holds no state, but the shaper .*Counting has one"):
-        counting().load_state(tmp_path)
+        counting().shaping.load(tmp_path)
     with pytest.raises(HicraConfigError, match="holds the state of .*Counting, but the shaper stare has one"):
-        counting(shaping="stare").load_state(saved.parent)
-    counting(shaping="hicra").load_state(tmp_path / "nowhere")
+        counting(shaping="stare").shaping.load(saved.parent)
+    counting(shaping="hicra").shaping.load(tmp_path / "nowhere")
 
 
 def test_a_checkpoint_to_go_on_from(tmp_path: Path) -> None:
