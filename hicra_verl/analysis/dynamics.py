@@ -12,6 +12,7 @@ import numpy as np
 from hicra_verl.analysis import figures
 from hicra_verl.analysis.recompute import StepTexts, measure_dumps
 from hicra_verl.analysis.runs import Run, read_dump
+from hicra_verl.grams.functions import token_functions
 from hicra_verl.grams.gramset import GramSet
 from hicra_verl.grams.text_matcher import TextMatcher, text_bytes
 from hicra_verl.metrics.entropy import entropy_nats
@@ -65,15 +66,7 @@ def coloured_pieces(text: str, matcher: TextMatcher) -> list[tuple[str, str | No
     if not data:
         return []
     [(matches, *_)] = matcher.match([text])
-    function: list[str | None] = [None] * len(data)
-    chosen = matches.counted
-    for gram, first, end in zip(
-        matches.gram[chosen].tolist(),
-        matches.first_token[chosen].tolist(),
-        matches.end_token[chosen].tolist(),
-        strict=True,
-    ):
-        function[first:end] = [matcher.grams.grams[gram].function] * (end - first)
+    function = token_functions(matches, matcher.grams, spaces=True)
     pieces = []
     start = 0
     for place in range(1, len(data) + 1):

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hicra_verl.grams.functions import function_indices
 from hicra_verl.grams.gramset import FUNCTIONS, GramSet
 from hicra_verl.grams.matcher import GramMatcher
 
@@ -30,7 +31,7 @@ class TokenTrace:
         texts: (T,) what to show of each.
         entropy: (T,) nats, of the distribution each was drawn from.
         planning: (T,) bool.
-        function: (T,) index into ``FUNCTIONS`` of the longest counted gram over it; -1 for none.
+        function: (T,) index into ``FUNCTIONS`` of the longest gram over it; -1 for none.
     """
 
     texts: list[str]
@@ -68,13 +69,7 @@ def token_entropies(
 def trace(ids: list[int], entropy: Floats, texts: list[str], grams: GramSet, matcher: GramMatcher) -> TokenTrace:
     """Put planning mask and functions beside the entropies."""
     matches = matcher.match(np.asarray([ids]))
-    function = np.full(len(ids), -1, dtype=np.int64)
-    chosen = matches.counted
-    places = (matches.gram[chosen], matches.first_token[chosen], matches.end_token[chosen])
-    for gram, first, end in zip(*(part.tolist() for part in places), strict=True):
-        function[first:end] = FUNCTIONS.index(grams.grams[gram].function)
-    planning = matches.planning_mask[0]
-    return TokenTrace(texts, entropy, planning, np.where(planning, function, -1))
+    return TokenTrace(texts, entropy, matches.planning_mask[0], function_indices(matches, grams))
 
 
 def portions(traces: Sequence[TokenTrace], share: float) -> dict[str, float]:

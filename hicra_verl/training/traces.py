@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
+from hicra_verl.grams.functions import token_functions
 from hicra_verl.grams.gramset import GramSet
 from hicra_verl.grams.matcher import Matches
 from hicra_verl.rollout import RolloutBatch
@@ -21,8 +21,8 @@ TokenTexts = Callable[[list[int]], list[str]]
 class TraceWriter:
     """Keeps the first responses of each step and writes them to ``FOLDER/STEP.jsonl``.
 
-    A line holds ``group``, ``score``, and lists of one entry a token: ``tokens`` (text), ``function`` (of the gram over
-    it, null for execution), ``entropy_nats`` (null where the trainer keeps none), ``advantage`` (as the actor receives
+    A line holds ``group``, ``score``, and lists of one entry a token: ``tokens`` (text), ``function`` (of the longest gram
+    over it, null for execution), ``entropy_nats`` (null where the trainer keeps none), ``advantage`` (as the actor receives
     it).
 
     Args:
@@ -40,12 +40,8 @@ class TraceWriter:
         """Keep what is still wanted of a batch, with the advantages (B, T) that the actor receives."""
         own, responses = batch.response_mask, batch.token_ids
         rows = own.any(dim=1).nonzero().flatten()[: self._count - len(self._kept)].tolist()
-        chosen = matches.counted
-        places = np.stack([matches.row, matches.first_token, matches.end_token, matches.gram])[:, chosen]
         for row in rows:
-            function: list[str | None] = [None] * responses.shape[1]
-            for _, first, end, gram in places[:, places[0] == row].T.tolist():
-                function[first:end] = [self._grams.grams[gram].function] * (end - first)
+            function = token_functions(matches, self._grams, row)
             columns = own[row].nonzero().flatten().tolist()
             entropy = None if batch.entropies is None else batch.entropies[row].tolist()
             shaped = advantages[row].tolist()
