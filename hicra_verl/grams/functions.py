@@ -6,6 +6,7 @@ import numpy as np
 
 from hicra_verl.grams.gramset import FUNCTIONS, GramSet
 from hicra_verl.grams.matcher import Ints, Matches
+from hicra_verl.grams.text_matcher import TextMatcher, text_bytes
 
 
 def function_indices(matches: Matches, grams: GramSet, row: int = 0, spaces: bool = False) -> Ints:
@@ -34,3 +35,19 @@ def token_functions(matches: Matches, grams: GramSet, row: int = 0, spaces: bool
     """``function_indices`` as names; None where there is none."""
     indices = function_indices(matches, grams, row, spaces).tolist()
     return [FUNCTIONS[index] if index >= 0 else None for index in indices]
+
+
+def coloured_pieces(text: str, matcher: TextMatcher) -> list[tuple[str, str | None]]:
+    """A text cut into runs of one function (None: execution), for showing."""
+    data = text_bytes(text)
+    if not data:
+        return []
+    [(matches, *_)] = matcher.match([text])
+    function = token_functions(matches, matcher.grams, spaces=True)
+    pieces = []
+    start = 0
+    for place in range(1, len(data) + 1):
+        if place == len(data) or function[place] != function[start]:
+            pieces.append((data[start:place].decode("utf-8", errors="replace"), function[start]))
+            start = place
+    return pieces

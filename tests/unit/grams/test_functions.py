@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hicra_verl.analysis.dynamics import coloured_pieces
 from hicra_verl.grams import Gram, GramSet, load_grams
-from hicra_verl.grams.functions import function_indices, token_functions
+from hicra_verl.grams.functions import coloured_pieces, function_indices, token_functions
 from hicra_verl.grams.matcher import GramMatcher
 from hicra_verl.grams.text_matcher import TextMatcher
 
@@ -18,7 +17,7 @@ OVERLAPPING = GramSet(
 
 def test_overlapping_grams_leave_no_planning_token_without_a_function() -> None:
     words = [b"so", b" we", b" can", b" use", b" the", b" fact", b" ", b" that", b" 7"]
-    matches = GramMatcher(OVERLAPPING, [*words]).match(np.array([[8, 8, *range(8)], list(range(1, 9)) + [8, 8]]))
+    matches = GramMatcher(OVERLAPPING, [*words]).match(np.array([[8, 8, *range(8)], [*range(1, 9), 8, 8]]))
     first, second = token_functions(matches, OVERLAPPING), token_functions(matches, OVERLAPPING, row=1)
     phrase = ["branching"] * 2 + ["deduction"] * 3 + [None, "deduction"]  # the white space is no planning token
     assert first == [None, None, None, *phrase]
