@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -71,8 +70,8 @@ def split_label(words: str) -> tuple[str, Path]:
     Raises:
         RunError: if the label is empty, or too long to be part of a file's name.
     """
-    label, equals, rest = words.partition("=")
-    if not equals or "/" in label:
+    label, _, rest = words.partition("=")
+    if not _is_labelled(words):
         path = _path(words)
         return (path.stem or path.resolve().name or "run")[:LABEL_BYTES], path
     if not label.strip():
@@ -80,6 +79,12 @@ def split_label(words: str) -> tuple[str, Path]:
     if len(label.encode("utf-8", "replace")) > LABEL_BYTES:
         raise RunError(f"the label {label[:20]}… is too long for a file's name", remedy="give a shorter one")
     return label, _path(rest)
+
+
+def _is_labelled(words: str) -> bool:
+    """``lr=0.1`` may be a label and a path, or a folder's name: that which is there."""
+    label, equals, rest = words.partition("=")
+    return bool(equals) and "/" not in label and (os.path.exists(rest) or not os.path.exists(words))
 
 
 def _path(words: str) -> Path:
@@ -132,7 +137,7 @@ def load_runs(words: Sequence[str]) -> list[Run]:
     again = next((run for place, run in enumerate(runs) if paths[place] in paths[:place]), None)
     if again is not None:
         raise RunError("given twice; it would count as two seeds", file=again.path, remedy="give each run once")
-    unlabelled = [place for place, one in enumerate(words) if "/" in one.partition("=")[0] or "=" not in one]
+    unlabelled = [place for place, one in enumerate(words) if not _is_labelled(one)]
     for parts in range(2, max((len(path.parts) for path in paths), default=0)):
         sizes = Counter(run.label for run in runs)
         for place in unlabelled:
@@ -211,7 +216,7 @@ def _add(run: Run, step: int, values: dict[str, Any]) -> None:
         name = old_names().get(logged, logged)
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
-        if math.isnan(value) or abs(value) > LARGEST:
+        if value != value or abs(value) > LARGEST:  # math.isnan takes no integer of 400 digits
             shown = value if isinstance(value, float) else "a huge number"
             run.gaps.append(f"{name} is {shown} at step {step}")
         else:
