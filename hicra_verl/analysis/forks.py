@@ -18,11 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hicra_verl.errors import HicraError
-from hicra_verl.files import check_output, make_folder, write_text
+from hicra_verl.files import check_outputs, make_folder, write_text
 from hicra_verl.grams import load_grams
 from hicra_verl.grams.functions import function_indices
 from hicra_verl.grams.gramset import FUNCTIONS, GramSet
 from hicra_verl.grams.matcher import GramMatcher
+from hicra_verl.grams.token_bytes import load_tokenizer
 from hicra_verl.palette import function_rules
 from hicra_verl.records import Record, read_records
 from hicra_verl.tables import write_csv
@@ -56,7 +57,6 @@ class TokenTrace:
 
 def measure_forks(
     source: Path,
-    reader: tuple[Any, list[bytes | None]],
     model: str,
     output: Path,
     grams: str = "paper",
@@ -70,8 +70,7 @@ def measure_forks(
 
     Args:
         source: rows with ``response`` (or verl's ``output``) and, if there is one, ``problem`` (or ``input``).
-        reader: the model's tokenizer, and the bytes of its tokens.
-        model: its folder or hub name.
+        model: the folder or hub name of the model that reads.
         output: the folder to write to.
         grams: the gram set.
         limit: at most this many responses.
@@ -87,12 +86,11 @@ def measure_forks(
     """
     if not 0 < temperature < float("inf"):
         raise ForkError(f"--temperature {temperature}: expected a number above 0")
-    for name in (NUMBERS, PAGE):
-        if check_output(make_folder(output) / name) == source.resolve():
-            raise ForkError("is also the input", file=output / name, remedy="give -o another folder")
+    make_folder(output)
+    check_outputs(output / NUMBERS, output / PAGE, inputs=[source])
     gram_set = load_grams(grams)
     pairs = [_pair(record) for record in islice(read_records(source), limit)]
-    tokenizer, table = reader
+    tokenizer, table = load_tokenizer(model)
     matcher = GramMatcher(gram_set, table)
     read = token_entropies(load_model(model, device), tokenizer, pairs, temperature)
     found = (trace(ids, entropy, token_texts(ids, table, tokenizer), gram_set, matcher) for ids, entropy in read)
