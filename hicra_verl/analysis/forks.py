@@ -119,18 +119,25 @@ def load_model(name: str, device: str) -> Any:
     """A causal language model, ready to read. Code that comes with its weights is never run.
 
     Raises:
-        ForkError: if it cannot be loaded there.
+        ForkError: if it cannot be loaded, or not there.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM
+    import torch
+    from transformers import AutoModelForCausalLM
 
     try:
-        AutoConfig.from_pretrained(name, trust_remote_code=False)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ForkError(f"--device {device}: not on this machine ({_first_line(error)})", remedy="try cpu") from error
+    try:
         return AutoModelForCausalLM.from_pretrained(name, trust_remote_code=False).to(device).eval()
     except Exception as error:  # a broken file of a model may raise anything: KeyError, SafetensorError, RuntimeError
-        own_code = "trust_remote_code" in str(error) or "custom code" in str(error)
-        remedy = "hicra does not run code that comes with a model" if own_code else "give a whole model, and a device"
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        raise ForkError(f"--model {name}: cannot be loaded on {device} ({reason})", remedy=remedy) from error
+        own_code = "trust_remote_code" in str(error)
+        remedy = "hicra does not run code that comes with a model" if own_code else "give a folder with the whole model"
+        raise ForkError(f"--model {name}: cannot be loaded ({_first_line(error)})", remedy=remedy) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
 def token_entropies(
@@ -160,8 +167,8 @@ def token_entropies(
             with torch.no_grad():
                 logits = model(torch.tensor([[*before, *ids]], device=model.device)).logits[0]
         except (IndexError, RuntimeError) as error:  # a token beyond its vocabulary, a text beyond its positions
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            problem = f"the model cannot read response {number} ({len(before) + len(ids)} tokens): {reason}"
+            size = len(before) + len(ids)
+            problem = f"the model cannot read response {number} ({size} tokens): {_first_line(error)}"
             raise ForkError(problem, remedy="is it the tokenizer's model, and the text within its context?") from error
         # The distribution that response token t was drawn from stands one position before it.
         log_p = torch.log_softmax(logits[len(before) - 1 : -1].float() / temperature, dim=-1)
