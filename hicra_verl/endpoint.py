@@ -157,7 +157,7 @@ class Endpoint:
             except _Fault as fault:
                 if fault.wait_s is None:
                     raise
-                growing = min(8.0, 0.5 * 2 ** (self.retries - 1 - left)) * random.uniform(0.75, 1)
+                growing = min(8.0, self.timeout_s, 0.5 * 2 ** (self.retries - 1 - left)) * random.uniform(0.75, 1)
                 time.sleep(growing if fault.wait_s < 0 else fault.wait_s)
         return ask()
 
