@@ -69,29 +69,23 @@ def _unquoted(cell: str) -> str:
     return cell[1:-1].replace('""', '"') if quoted else cell
 
 
-def write_sheet(path: Path, phrases: Sequence[Phrase], judged: dict[str, str], column: str) -> None:
+def write_sheet(path: Path, phrases: Sequence[Phrase], judged: dict[str, str], column: str, new: bool = False) -> None:
     """A TSV with a row a phrase: its name, its text, the column to fill in, a remark, and its uses.
 
     Replaces the file in one move; take over what it holds (``read_sheet``) before.
+
+    Raises:
+        JudgingError: if it has to be ``new``, but is there: somebody may have filled it in.
     """
+    if new and path.exists():
+        remedy = "--from-sheet takes what is filled in, or give another name"
+        raise JudgingError("is there already", file=path, remedy=remedy)
 
     def row(phrase: Phrase) -> list[str]:
         uses = " ¶ ".join(f"{before}[{text}]{after}" for before, text, after in phrase.contexts)
         return [phrase.name, phrase.text, judged.get(phrase.name, ""), phrase.remark, uses]
 
     write_table(path, ["number", "phrase", column, "remark", "uses"], map(row, phrases))
-
-
-def write_new_sheet(path: Path, phrases: Sequence[Phrase], judged: dict[str, str], column: str) -> None:
-    """``write_sheet``, where there is no file yet.
-
-    Raises:
-        JudgingError: if there is: somebody may have filled it in.
-    """
-    if path.exists():
-        remedy = "--from-sheet takes what is filled in, or give another name"
-        raise JudgingError("is there already", file=path, remedy=remedy)
-    write_sheet(path, phrases, judged, column)
 
 
 def read_sheet(path: Path, phrases: Sequence[Phrase], allowed: Sequence[str], column: str) -> dict[str, str]:
