@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -181,6 +182,15 @@ def endpoint_cases(words: list[str], files: dict[str, Any], kinds: list[str] | N
         for value in (values if kinds is None else values[:1])
     ]
     secret = ("127.0.0.1",) if kinds is None else ()
+    cases.append(
+        Case(
+            "httpx is not installed",
+            [*words, "--base-url", url("good")],
+            ("this needs the package httpx, which is not installed", "pip install"),
+            files,
+            prepare=lambda folder: without("httpx"),
+        )
+    )
     cases += [
         Case(
             "a password in --base-url",
@@ -205,6 +215,19 @@ def endpoint_cases(words: list[str], files: dict[str, Any], kinds: list[str] | N
         ),
     ]
     return cases
+
+
+def without(module: str) -> Callable[[], None]:
+    """Take a package away, as if it were not installed; returns what brings it back."""
+    known = sys.modules.get(module)
+    sys.modules[module] = None  # type: ignore[assignment]
+
+    def undo() -> None:
+        del sys.modules[module]
+        if known is not None:
+            sys.modules[module] = known
+
+    return undo
 
 
 def _absent(secret: str, printed: str) -> None:
