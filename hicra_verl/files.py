@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import stat
@@ -120,6 +121,15 @@ def writing(path: Path, *, binary: bool = False, newline: str | None = None) -> 
         raise _unwritable(path, error) from error
     except UnicodeEncodeError as error:
         raise OutputError(f"holds half of a character ({error.object[error.start]!r})", file=path) from error
+
+
+def sha256_of(path: Path) -> str:
+    """A file's SHA-256, in hexadecimal; read in pieces, so that it may be large."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:
