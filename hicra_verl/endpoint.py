@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from hicra_verl.errors import HicraError
 from hicra_verl.records import short
+from hicra_verl.redact import HIDDEN, redact
 
 T = TypeVar("T")
 
@@ -92,7 +93,6 @@ class Endpoint:
         if not (key.isascii() and key.isprintable()):
             raise EndpointError("holds characters that no key has", field="OPENAI_API_KEY", remedy="set it anew")
         self._secrets = [key] if key != "none" else []
-        shown = re.sub(r"//[^/]*@", "//…@", base_url)
         try:
             url = httpx.URL(base_url)
             self._secrets += [url.password] if len(url.password) > 3 else []
@@ -105,21 +105,21 @@ class Endpoint:
                 follow_redirects=True,
             )
         except (httpx.InvalidURL, ValueError, OSError) as error:
-            problem, remedy = self._said(f"{shown!r}: {error}"), "give an address such as http://localhost:8000/v1"
+            problem, remedy = self._said(f"{base_url}: {error}"), "give an address such as http://localhost:8000/v1"
             raise EndpointError(problem, field="--base-url", remedy=remedy) from None
         self.base_url, self.model, self.concurrency = base_url.rstrip("/"), model, concurrency
         self.timeout_s, self.retries = timeout_s, retries
-        self.shown = self._said(shown)
+        self.shown = self._said(self.base_url)
         self._pause_s = 60 / per_minute if per_minute else 0.0
         self._next_turn = 0.0
         self._turns = threading.Lock()
 
     def _said(self, text: str) -> str:
         """A text from outside, as a message may show it: no secret, nothing that steers a terminal, not too long."""
-        for secret in filter(None, self._secrets):
-            text = text.replace(secret, "…")
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
         text = "".join(character if character.isprintable() else " " for character in text[: 4 * MAX_SHOWN])
-        text = " ".join(text.split())
+        text = " ".join(redact(text).split())
         return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
 
     def _wait_for_turn(self) -> None:

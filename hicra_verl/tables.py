@@ -10,13 +10,24 @@ from typing import Any
 
 from hicra_verl.files import writing
 
-_FORMULA = re.compile(r"\s*[=+\-@]")
+# What a spreadsheet would run, in the widths that it knows.
+_FORMULA = re.compile(r"[\s']*[=+\-@＝＋－＠]")
+
+
+def escaped(text: str) -> str:
+    """A text that no spreadsheet runs as a formula: an apostrophe makes it text."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def unescaped(text: str) -> str:
+    """What ``escaped`` was given."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write rows as CSV, with a column for each key; see ``files.writing`` for what can go wrong.
 
-    A text that a spreadsheet would run as a formula gets an apostrophe before it. Numbers stay numbers.
+    Texts are ``escaped``; numbers stay numbers.
     """
     listed = list(rows)
     columns = list(dict.fromkeys(key for row in listed for key in row))
@@ -29,5 +40,4 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 def _safe(cell: Any) -> Any:
     if not isinstance(cell, str):
         return cell
-    cell = cell.encode("utf-8", "replace").decode()
-    return f"'{cell}" if _FORMULA.match(cell) else cell
+    return escaped(cell.encode("utf-8", "replace").decode())

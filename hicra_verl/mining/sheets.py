@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from hicra_verl.files import writing
 from hicra_verl.mining.judging import JudgingError, Phrase
 from hicra_verl.records import short
-
-_FORMULA = re.compile(r"'*[=+\-@＝＋－＠]")  # what a spreadsheet would run; the apostrophe makes it text
-
-
-def escaped(cell: str) -> str:
-    """A cell as it is written: on one line, and never a formula."""
-    cell = " ".join(cell.split())
-    return f"'{cell}" if _FORMULA.match(cell) else cell
-
-
-def unescaped(cell: str) -> str:
-    """What ``escaped`` was given, but for its white space."""
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+from hicra_verl.tables import escaped, unescaped
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a TSV; see ``files.writing`` for what can go wrong."""
+    """Write a TSV, each cell on one line and ``escaped``; see ``files.writing`` for what can go wrong."""
     with writing(path) as stream:
         for row in (columns, *rows):
-            stream.write("\t".join(map(escaped, row)) + "\n")
+            stream.write("\t".join(escaped(" ".join(cell.split())) for cell in row) + "\n")
 
 
 def read_table(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:

@@ -142,7 +142,7 @@ FAULTS = {
     "drip": "its answer was not whole after 0.2 s (--timeout-s)",
     "later": "it asks to wait 7,200 s, longer than --timeout-s 0.2; try again then",
     "circle": "TooManyRedirects",
-    "echo": "answers 401: wrong key Bearer …",
+    "echo": "answers 401: wrong key Bearer [hidden]",
 }
 
 

@@ -89,7 +89,7 @@ def test_no_message_holds_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in ("echo", "no-json"):
         with pytest.raises(EndpointError) as failed:
             Endpoint(url(kind, "ann:hunter2@"), "m", timeout_s=1).ask(questions("a")["a"])
-        assert "//…@127.0.0.1" in str(failed.value)
+        assert "//[hidden]@127.0.0.1" in str(failed.value)
         assert KEY not in str(failed.value)
         assert "hunter2" not in str(failed.value)
 

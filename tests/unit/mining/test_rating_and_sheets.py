@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from hicra_verl.mining.judging import Phrase
 from hicra_verl.mining.rating import read_rating
-from hicra_verl.mining.sheets import escaped, read_sheet, read_table, unescaped, write_sheet, write_table
+from hicra_verl.mining.sheets import read_sheet, read_table, write_sheet, write_table
+from hicra_verl.tables import escaped, unescaped
 
 
 @pytest.mark.parametrize(
@@ -50,9 +51,8 @@ CELLS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 @given(st.text("'=+-@＝ ab\t\n", max_size=6) | CELLS)
 def test_a_cell_comes_back_and_is_never_a_formula(cell: str) -> None:
     written = escaped(cell)
-    assert written[:1] not in ("=", "+", "-", "@", "＝", "＋", "－", "＠")
-    assert "\t" not in written
-    assert unescaped(written) == " ".join(cell.split())
+    assert written.strip()[:1] not in ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+    assert unescaped(written) == cell
 
 
 @given(st.lists(st.tuples(CELLS, CELLS), max_size=5))
