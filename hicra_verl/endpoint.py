@@ -130,25 +130,11 @@ class Endpoint:
                 self._next_turn = turn + self._pause_s
             time.sleep(turn - now)
 
-    def ask(self, question: Question) -> Answer:
-        """Ask one question.
-
-        Raises:
-            EndpointError: if there is no answer to it, after all retries.
-        """
-        try:
-            return self._ask(question)
-        except _Fault as fault:
-            raise self._failed(fault) from fault
-
     def _ask(self, question: Question) -> Answer:
         arguments = {key: value for key, value in question.arguments.items() if key != "extra_body"}
         extra = question.arguments.get("extra_body", {})
         body = {"model": self.model, "messages": question.messages, **arguments, **extra}
         return self._retrying(lambda: read_completion(self._post(f"{self.base_url}/chat/completions", body)))
-
-    def _failed(self, fault: _Fault) -> EndpointError:
-        return EndpointError(f"{self.shown}: {fault}")
 
     def _retrying(self, ask: Callable[[], T]) -> T:
         for left in reversed(range(self.retries)):
@@ -210,7 +196,7 @@ class Endpoint:
             answer = self._retrying(lambda: self._post(url, body))
         except _Fault as fault:
             if fault.status is None and fault.wait_s != 0:
-                raise self._failed(fault) from fault
+                raise EndpointError(f"{self.shown}: {fault}") from fault
             return None
         tokens = answer.get("tokens") if isinstance(answer, dict) else None
         return tokens if isinstance(tokens, list) and all(type(token) is int for token in tokens) else None

@@ -139,6 +139,19 @@ CASES = [
     Case("-o under /proc", ["mine", "c.jsonl", "-o", "/proc/out.json"], ("/proc/out.json",), FILES, needs_mining),
     Case("a file twice", ["mine", "c.jsonl", *WORDS[1:]], ("c.jsonl: is given twice", "would count twice"), FILES),
     Case(
+        "-o is in the corpus's folder",
+        ["mine", "{tmp}", "-o", "c.jsonl"],
+        ("would replace the input",),
+        FILES,
+        kept=("c.jsonl",),
+    ),
+    Case(
+        "a folder with a log alone",
+        ["mine", "{tmp}", *WORDS[2:]],
+        ("a folder without .jsonl or .parquet files",),
+        {"out.json.answers.jsonl": "{}"},
+    ),
+    Case(
         "a file and its folder",
         ["mine", "{tmp}", *WORDS[1:]],
         ("would count twice",),
