@@ -8,25 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hicra_verl.data.problems import IMAGE
+from hicra_verl.data.sources import SOURCES
 from hicra_verl.errors import HicraError, nearest
 from hicra_verl.grading.answers import Kind
 
 TEMPERATURE = 0.6  # paper: DeepSeek-R1's protocol
 TOP_P = 0.95  # ours: the paper gives none; DeepSeek-R1's protocol has this one
-SAMPLES = {"aime24": 32, "aime25": 32, "amc23": 4}  # paper: benchmarks under 100 items are averaged; 1 for the rest
-TITLES = {
-    "aime24": "AIME24",
-    "aime25": "AIME25",
-    "math500": "MATH500",
-    "amc23": "AMC23",
-    "minerva": "Minerva",
-    "olympiad": "Olympiad",
-    "mathvista": "MathVista",
-    "mathvision": "MathVision",
-    "mathverse": "MathVerse",
-    "emma": "EMMA",
-}
-IMAGE = "<image>"
+BENCHMARKS = {name: source for name, source in SOURCES.items() if not source.training}
+SAMPLES = {name: source.samples for name, source in BENCHMARKS.items() if source.samples > 1}
+TITLES = {name: source.title for name, source in BENCHMARKS.items()}
 
 
 class EvaluationError(HicraError):

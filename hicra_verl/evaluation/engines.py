@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from hicra_verl.data.problems import IMAGE
 from hicra_verl.endpoint import REFUSED, Endpoint, EndpointError, Question
-from hicra_verl.evaluation.benchmarks import IMAGE, EvaluationError, Item
+from hicra_verl.evaluation.benchmarks import EvaluationError, Item
 
 IN_FLIGHT = 2  # ours; requests handed to vLLM, in multiples of the sequences it runs at once
 

@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 from hicra_verl.cli import app
 from hicra_verl.data.prepare import verl_row
-from hicra_verl.data.sources import Problem
+from hicra_verl.data.problems import Problem
 from hicra_verl.endpoint import REFUSED, Endpoint, EndpointError, Question
 from hicra_verl.evaluation import engines
 from hicra_verl.evaluation.benchmarks import EvaluationError, Item, load_benchmark

@@ -26,7 +26,7 @@ from typer.testing import CliRunner
 from hicra_verl.append_log import AppendLogError, read_log
 from hicra_verl.cli import app
 from hicra_verl.data.prepare import verl_row
-from hicra_verl.data.sources import Problem
+from hicra_verl.data.problems import Problem
 from hicra_verl.evaluation.benchmarks import SAMPLES, TEMPERATURE, TOP_P, EvaluationError, load_benchmark
 from hicra_verl.evaluation.comparison import bootstrap_interval
 from hicra_verl.evaluation.run import Sample, load_samples, seed_of
