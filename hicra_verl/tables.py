@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hicra_verl.errors import HicraError, nearest
+
 FORMATS = ("text", "markdown", "latex", "html")
 
 
@@ -93,9 +95,22 @@ class Table:
         return f"{style}<table>{caption}\n{row('th', self.columns)}\n{body}\n</table>{notes}\n"
 
 
+def check_format(form: str, to_file: bool) -> None:
+    """Refuse a format that is not one of ``FORMATS``, or ``text`` for a file: it is a terminal's.
+
+    Raises:
+        HicraError: if it is.
+    """
+    if form not in FORMATS:
+        raise HicraError(f"--format {form}: {nearest(form, list(FORMATS))}")
+    if to_file and form == "text":
+        raise HicraError("--output needs --format markdown, latex or html")
+
+
 def render(tables: Sequence[Table], form: str) -> str:
     """The tables as ``markdown``, ``latex`` or ``html``."""
-    return "\n".join({"markdown": Table.markdown, "latex": Table.latex, "html": Table.html}[form](t) for t in tables)
+    writers = {"markdown": Table.markdown, "latex": Table.latex, "html": Table.html}
+    return "\n".join(writers[form](table) for table in tables)
 
 
 def _clean(text: str, kept: str = "") -> str:

@@ -57,7 +57,7 @@ def data(
     elif names[0] == sets.CHECK:
         if origin is not None:
             raise typer.BadParameter("`hicra data check` asks the hub; leave one of the two out", param_hint="--from")
-        sets.check_sets(names[1:], output, revision or [], sets.Table.print, print_error)
+        sets.check_sets(names[1:], output, revision or [], lambda found: found.print(), print_error)
     else:
         say = plain_console().print
         sets.write_sets(names, output, template, revision or [], origin, any_count, say, print_error)

@@ -17,6 +17,21 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # others may start prog
 MOST_BYTES = 64 << 20  # ours; of one picture's file
 MOST_PIXELS = 64_000_000  # ours; 192 MB once it is decoded
 ARCHIVE = "images.zip"
+_STARTS = {
+    b"\x89PNG": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF8": "image/gif",
+    b"BM": "image/bmp",
+    b"II*\0": "image/tiff",
+    b"MM\0*": "image/tiff",
+}
+
+
+def media_type(content: bytes) -> str | None:
+    """A picture's media type by its first bytes; None if it is none. Most are PNG and JPEG, some WebP and GIF."""
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "image/webp"
+    return next((name for start, name in _STARTS.items() if content.startswith(start)), None)
 
 
 def image_bytes(image: dict[str, Any], folder: Path) -> bytes:
