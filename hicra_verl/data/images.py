@@ -93,7 +93,7 @@ def _named(name: str, folder: Path) -> bytes:
         raise
     except (OSError, RuntimeError, ValueError) as error:  # a circle of links, a NUL, a name too long
         raise UnusableRow("image missing", f"{name[:80]!r} cannot be read") from error
-    archive = folder / ARCHIVE
+    archive = own / ARCHIVE
     if archive.is_file():
         for member in (name, name.removeprefix("images/")):
             if (content := _member(archive, member)) is not None:

@@ -84,7 +84,7 @@ def write_sets(
     if template not in TEMPLATES:
         raise DataError(f"--template {template}: {nearest(template, list(TEMPLATES))}")
     commits = choose_commits(names, output, revisions)
-    folder = make_folder(output / template)
+    folder = make_folder(make_folder(output) / template)
 
     def write(name: str, failed: list[str]) -> None:
         lacking = [name for name in failed if not SOURCES[name].training and not (folder / f"{name}.parquet").exists()]

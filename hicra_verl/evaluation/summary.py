@@ -84,8 +84,7 @@ def write_summary(folder: Path, grams: str, figures: dict[str, dict[str, Any]]) 
     path, notes, earlier = folder / SUMMARY_FILE, [], {}
     if path.exists():
         try:
-            earlier = read_json(path, "")["benchmarks"]
-            earlier = {**earlier}
+            earlier = {**read_json(path, "")["benchmarks"]}
         except (InputError, KeyError, TypeError):
             notes.append(
                 f"{path} could not be read and is made anew. What it held of further benchmarks is in it again once "

@@ -248,7 +248,8 @@ def test_requests_are_dealt_out_over_a_ray_cluster(monkeypatch: pytest.MonkeyPat
     import ray
 
     monkeypatch.setattr(engines, "VllmEngine", Echo)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support"), str(Path(__file__).parent)]))
+    folders = (ROOT, ROOT / "tests", ROOT / "tests" / "support", Path(__file__).parent)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, folders)))
     ray.init(num_gpus=4, num_cpus=4, include_dashboard=False, object_store_memory=100_000_000)  # logical ones
     try:
         sampling = engines.Sampling(0.6, 0.95, 16)
