@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import json
 import os
+import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from hicra_verl.errors import HicraError
+from hicra_verl.records import short
+
+T = TypeVar("T")
 
 REFUSED = "refused"
 """The ``finish_reason`` of a question that the server would not take, where such are kept."""
+REFUSALS = (400, 413, 422)  # too long a prompt, say: another try gets the same
+TRANSIENT = (408, 409, 429)  # and all from 500: another try may succeed
+MAX_ANSWER_BYTES = 16 << 20  # ours; the longest answers take about a hundredth
+MAX_SHOWN = 500  # characters of what a server says, in a message
 
 
 class EndpointError(HicraError):
     """The server does not answer; the message says what was asked of it and what to do."""
+
+
+class _Fault(Exception):
+    """One request that brought no answer; ``wait_s`` is None where another try is of no use."""
+
+    def __init__(self, problem: str, wait_s: float | None = None, status: int | None = None) -> None:
+        super().__init__(problem)
+        self.wait_s, self.status = wait_s, status
 
 
 @dataclass(frozen=True)
@@ -45,10 +63,13 @@ class Endpoint:
         base_url: such as http://localhost:8000/v1.
         model: the name the server gives it.
         concurrency: requests in flight.
-        timeout_s: of one request.
-        retries: after time-outs, 429, 5xx and malformed answers; the client's pauses grow and heed Retry-After.
+        timeout_s: of one request: the server's silence, and the whole of an answer that trickles in.
+        retries: after time-outs, 429, 5xx and malformed answers; the pauses grow and heed Retry-After.
         api_key: if None, OPENAI_API_KEY, else none.
         per_minute: requests begun a minute, at most; 0 for no limit.
+
+    Raises:
+        EndpointError: if an argument is out of range; no message holds a password or the key.
     """
 
     def __init__(
@@ -61,14 +82,45 @@ class Endpoint:
         api_key: str | None = None,
         per_minute: float = 0,
     ) -> None:
-        from openai import OpenAI
+        import httpx
 
-        key = api_key or os.environ.get("OPENAI_API_KEY") or "none"
-        self.client = OpenAI(base_url=base_url, api_key=key, timeout=timeout_s, max_retries=retries)
-        self.base_url, self.model, self.concurrency, self.retries = base_url, model, concurrency, retries
+        _check_range("--concurrency", concurrency, 1, 1024)
+        _check_range("--timeout-s", timeout_s, 0.01, 7 * 86_400)
+        if per_minute != 0:
+            _check_range("--per-minute", per_minute, 0.01, 1e6)
+        key = (api_key or os.environ.get("OPENAI_API_KEY") or "none").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise EndpointError("holds characters that no key has", field="OPENAI_API_KEY", remedy="set it anew")
+        self._secrets = [key] if key != "none" else []
+        shown = re.sub(r"//[^/]*@", "//…@", base_url)
+        try:
+            url = httpx.URL(base_url)
+            self._secrets += [url.password] if len(url.password) > 3 else []
+            if url.scheme not in ("http", "https") or not url.host:
+                raise httpx.InvalidURL("no http:// or https:// address")
+            self._http = httpx.Client(
+                timeout=timeout_s,
+                limits=httpx.Limits(max_connections=concurrency),
+                headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+                follow_redirects=True,
+            )
+        except (httpx.InvalidURL, ValueError, OSError) as error:
+            problem, remedy = self._said(f"{shown!r}: {error}"), "give an address such as http://localhost:8000/v1"
+            raise EndpointError(problem, field="--base-url", remedy=remedy) from None
+        self.base_url, self.model, self.concurrency = base_url.rstrip("/"), model, concurrency
+        self.timeout_s, self.retries = timeout_s, retries
+        self.shown = self._said(shown)
         self._pause_s = 60 / per_minute if per_minute else 0.0
         self._next_turn = 0.0
         self._turns = threading.Lock()
+
+    def _said(self, text: str) -> str:
+        """A text from outside, as a message may show it: no secret, nothing that steers a terminal, not too long."""
+        for secret in filter(None, self._secrets):
+            text = text.replace(secret, "…")
+        text = "".join(character if character.isprintable() else " " for character in text[: 4 * MAX_SHOWN])
+        text = " ".join(text.split())
+        return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
 
     def _wait_for_turn(self) -> None:
         if self._pause_s:
@@ -79,46 +131,89 @@ class Endpoint:
             time.sleep(turn - now)
 
     def ask(self, question: Question) -> Answer:
-        """Ask one question."""
-        self._wait_for_turn()
-        whole = self._until_well_formed(
-            lambda: self.client.chat.completions.create(
-                model=self.model, messages=question.messages, **question.arguments
-            )
-        )
-        choice, usage = whole.choices[0], whole.usage
-        return Answer(
-            choice.message.content or "",
-            str(choice.finish_reason),
-            usage.prompt_tokens if usage else 0,
-            usage.completion_tokens if usage else 0,
-        )
+        """Ask one question.
 
-    def _until_well_formed(self, ask: Callable[[], Any]) -> Any:
-        """The client retries faults of the connection and of the server, but not an answer that is no JSON."""
-        for left in reversed(range(self.retries + 1)):
+        Raises:
+            EndpointError: if there is no answer to it, after all retries.
+        """
+        try:
+            return self._ask(question)
+        except _Fault as fault:
+            raise self._failed(fault) from fault
+
+    def _ask(self, question: Question) -> Answer:
+        arguments = {key: value for key, value in question.arguments.items() if key != "extra_body"}
+        extra = question.arguments.get("extra_body", {})
+        body = {"model": self.model, "messages": question.messages, **arguments, **extra}
+        return self._retrying(lambda: read_completion(self._post(f"{self.base_url}/chat/completions", body)))
+
+    def _failed(self, fault: _Fault) -> EndpointError:
+        return EndpointError(f"{self.shown}: {fault}")
+
+    def _retrying(self, ask: Callable[[], T]) -> T:
+        for left in reversed(range(self.retries)):
             try:
-                answer = ask()
-                if getattr(answer, "choices", None):
-                    return answer
-                raise ValueError("the answer holds no choices")
-            except ValueError:
-                if left == 0:
+                return ask()
+            except _Fault as fault:
+                if fault.wait_s is None:
                     raise
+                growing = min(8.0, self.timeout_s, 0.5 * 2 ** (self.retries - 1 - left)) * random.uniform(0.75, 1)
+                time.sleep(growing if fault.wait_s < 0 else fault.wait_s)
+        return ask()
+
+    def _post(self, url: str, body: dict[str, Any]) -> Any:
+        """The JSON that a server answers.
+
+        Raises:
+            _Fault: if it answers none, none in time, or too long a one.
+        """
+        import httpx
+
+        self._wait_for_turn()
+        deadline = time.monotonic() + self.timeout_s
+        held = bytearray()
+        try:
+            with self._http.stream("POST", url, content=json.dumps(body)) as response:
+                for chunk in response.iter_bytes():
+                    held += chunk
+                    if len(held) > MAX_ANSWER_BYTES:
+                        raise _Fault(f"its answer is longer than {MAX_ANSWER_BYTES >> 20} MiB")
+                    if time.monotonic() > deadline:
+                        raise _Fault(f"its answer was not whole after {self.timeout_s:g} s (--timeout-s)", -1)
+        except httpx.TimeoutException as error:
+            raise _Fault(f"no answer within {self.timeout_s:g} s (--timeout-s)", -1) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise _Fault(self._said(f"{type(error).__name__}: {error}"), -1) from error
+        if response.status_code >= 400:
+            raise self._status(response.status_code, bytes(held), response.headers.get("Retry-After", ""))
+        try:
+            return json.loads(held)
+        except (ValueError, RecursionError) as error:
+            raise _Fault(f"its answer is not JSON ({self._said(str(error))})", 0) from error
+
+    def _status(self, status: int, body: bytes, retry_after: str) -> _Fault:
+        """What an answer with an error's status says, and whether to try again."""
+        said = self._said(_message_in(body)) or "nothing more"
+        if status not in TRANSIENT and status < 500:
+            return _Fault(f"answers {status}: {said}", None, status)
+        wait_s = float(retry_after) if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", retry_after, re.ASCII) else -1.0
+        if wait_s > self.timeout_s:
+            late = f"it asks to wait {wait_s:,.0f} s, longer than --timeout-s {self.timeout_s:g}; try again then"
+            return _Fault(f"answers {status}: {said} ({late})", None, status)
+        return _Fault(f"answers {status}: {said}", wait_s, status)
 
     def token_ids(self, text: str) -> list[int] | None:
         """The ids of a text's tokens, where the server says them (vLLM's ``/tokenize``), else None."""
-        from openai import APIStatusError, OpenAIError
-
-        url = self.base_url.rstrip("/").removesuffix("/v1") + "/tokenize"
+        url = self.base_url.removesuffix("/v1") + "/tokenize"
         body = {"model": self.model, "prompt": text, "add_special_tokens": False}
         try:
-            answer = self.client.post(url, cast_to=dict[str, Any], body=body)
-        except (APIStatusError, ValueError):
+            answer = self._retrying(lambda: self._post(url, body))
+        except _Fault as fault:
+            if fault.status is None and fault.wait_s != 0:
+                raise self._failed(fault) from fault
             return None
-        except OpenAIError as error:
-            raise EndpointError(f"{self.base_url}: {type(error).__name__}: {error}") from error
-        return answer.get("tokens") if isinstance(answer, dict) else None
+        tokens = answer.get("tokens") if isinstance(answer, dict) else None
+        return tokens if isinstance(tokens, list) and all(type(token) is int for token in tokens) else None
 
     def ask_all(self, questions: Iterable[Question], keep_refusals: bool = False) -> Iterator[tuple[int, Answer]]:
         """Ask all; yield (place of the question, answer) as they come. Questions are taken as they are asked.
@@ -131,31 +226,80 @@ class Endpoint:
         Raises:
             EndpointError: once the server has failed for good; what was in flight then has been yielded before.
         """
-        from openai import APIStatusError, OpenAIError
-
         waiting = enumerate(questions)
         with ThreadPoolExecutor(self.concurrency) as threads:
             running: dict[Future[Answer], int] = {}
-            failure: Exception | None = None
+            failure: _Fault | None = None
             while True:
                 while failure is None and len(running) < self.concurrency:
                     place, question = next(waiting, (None, None))
                     if place is None or question is None:
                         break
-                    running[threads.submit(self.ask, question)] = place
+                    running[threads.submit(self._ask, question)] = place
                 if not running:
                     break
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     place = running.pop(future)
                     try:
                         yield place, future.result()
-                    except (OpenAIError, ValueError) as error:
-                        if keep_refusals and isinstance(error, APIStatusError) and error.status_code in (400, 413, 422):
-                            yield place, Answer(str(error), REFUSED, 0, 0)
+                    except _Fault as fault:
+                        if keep_refusals and fault.status in REFUSALS:
+                            yield place, Answer(str(fault), REFUSED, 0, 0)
                         else:
-                            failure = failure or error
+                            failure = failure or fault
             if failure is not None:
                 raise EndpointError(
-                    f"{self.base_url}: {type(failure).__name__}: {failure}. Every answer so far is saved; when the "
-                    "server answers again, the same command asks for the missing ones."
+                    f"{self.shown}: {failure}. Every answer so far is saved; when the server answers again, the same "
+                    "command asks for the missing ones."
                 )
+
+
+def _check_range(option: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise EndpointError(f"expected a number from {low:g} to {high:g}, got {value}", field=option)
+
+
+def read_completion(data: Any) -> Answer:
+    """The first choice of a chat completion, as a server may send it.
+
+    Raises:
+        _Fault: if it holds no message with text.
+    """
+
+    def inside(value: Any, name: str | int, kind: type, where: str) -> Any:
+        found = value[name] if name == 0 or name in value else None
+        if not isinstance(found, kind) or found == []:
+            expected = "a list with a choice" if kind is list else "an object"
+            raise _Fault(f"its answer holds no {where}: expected {expected}, got {short(found)}", 0)
+        return found
+
+    if not isinstance(data, dict):
+        raise _Fault(f"its answer is no object but {short(data)}", 0)
+    choice = inside(inside(data, "choices", list, "choices"), 0, dict, "choices[0]")
+    content = inside(choice, "message", dict, "message").get("content")
+    if not isinstance(content, str | None):
+        raise _Fault(f"its answer's content is not text but {short(content)}", 0)
+    usage = data["usage"] if isinstance(data.get("usage"), dict) else {}
+    prompt, completion = (
+        count if type(count) is int and 0 <= count < 2**53 else 0
+        for count in (usage.get("prompt_tokens"), usage.get("completion_tokens"))
+    )
+    reason = choice.get("finish_reason")
+    return Answer(whole_characters(content or ""), reason if isinstance(reason, str) else "None", prompt, completion)
+
+
+def whole_characters(text: str) -> str:
+    """The text with "�" for each half of a character, which no file takes."""
+    return re.sub("[\ud800-\udfff]", "�", text)
+
+
+def _message_in(body: bytes) -> str:
+    """What an error says: its ``error.message`` or ``message``, or all of it."""
+    text = body[: 4 * MAX_SHOWN].decode("utf-8", "replace")
+    try:
+        said = json.loads(body)
+        said = said.get("error", said)
+        said = said.get("message", said) if isinstance(said, dict) else said
+    except (ValueError, RecursionError, AttributeError):
+        return text
+    return said if isinstance(said, str) else text

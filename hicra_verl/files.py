@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -52,6 +53,20 @@ def check_output(path: Path) -> Path:
             raise
         raise _unwritable(path, error) from error
     return target
+
+
+def check_outputs(*outputs: Path, inputs: Iterable[Path] = ()) -> None:
+    """Refuse, before any work is done, outputs of which one would replace another, or one of the inputs.
+
+    Raises:
+        OutputError: if two of them are one file, or no file can be written there.
+    """
+    taken = {Path(os.path.realpath(path)): f"the input {path}" for path in inputs}
+    for output in outputs:
+        target = check_output(output)
+        if target in taken:
+            raise OutputError(f"would replace {taken[target]}", file=output, remedy="give -o another name")
+        taken[target] = "another output of this command"
 
 
 def make_folder(path: Path) -> Path:
@@ -106,6 +121,15 @@ def writing(path: Path, *, binary: bool = False, newline: str | None = None) -> 
         raise _unwritable(path, error) from error
     except UnicodeEncodeError as error:
         raise OutputError(f"holds half of a character ({error.object[error.start]!r})", file=path) from error
+
+
+def sha256_of(path: Path) -> str:
+    """A file's SHA-256, in hexadecimal; read in pieces, so that it may be large."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -156,6 +158,11 @@ def check_text(value: str, record: Record, field: str) -> None:
         ) from error
 
 
+def whole_number(text: str) -> int | None:
+    """A whole number from 0 as people type it; None for anything else, such as "²" or a number of 19 digits."""
+    return int(text) if re.fullmatch(r"\d{1,18}", text.strip(), re.ASCII) else None
+
+
 def short(value: Any) -> str:
     """A value as a message shows it: what it is, and at most some of it."""
     if value is None:
@@ -176,16 +183,29 @@ def _jsonl(path: Path) -> Iterator[Record]:
 
 
 def _parquet(path: Path) -> Iterator[Record]:
+    number = 0
+    with open_parquet(path) as file:
+        for batch in file.iter_batches(batch_size=1024):  # with pictures, some 200 MB
+            for row in batch.to_pylist():
+                number += 1
+                yield Record(path, number, row)
+
+
+@contextmanager
+def open_parquet(path: Path) -> Iterator[Any]:
+    """A ``pyarrow.parquet.ParquetFile``.
+
+    Raises:
+        InputError: if it is none, or what is read of it cannot be.
+    """
     import pyarrow
     import pyarrow.parquet
 
     try:
-        number = 0
         with pyarrow.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=1024):  # with pictures, some 200 MB
-                for row in batch.to_pylist():
-                    number += 1
-                    yield Record(path, number, row)
+            yield file
+    except HicraError:
+        raise
     except (pyarrow.ArrowException, ValueError, OverflowError) as error:  # a date beyond the year 9999, say
         reason = (str(error).splitlines() or [""])[0]
         raise InputError(f"not a readable Parquet file ({reason})", file=path, remedy="make it again") from error

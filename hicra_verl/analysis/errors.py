@@ -15,16 +15,19 @@ import json
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from hicra_verl.analysis.figures import draw_errors
 from hicra_verl.analysis.runs import RunError, load_run, read_dump, split_label
-from hicra_verl.append_log import read_log
-from hicra_verl.endpoint import Endpoint, Question
+from hicra_verl.asking import Answers
+from hicra_verl.endpoint import Answer, Endpoint, Question
+from hicra_verl.files import write_json
 from hicra_verl.grading.answers import last_boxed
-from hicra_verl.tagging import read_rows
+from hicra_verl.records import Record, check_text, read_records, whole_number
 
 PROMPT_VERSION = 1
 PROMPT = """You are shown a problem, a reference solution or answer, and a student's solution that was marked wrong.
@@ -62,15 +65,28 @@ class Failure:
     response: str
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """One judge's answer about one failure; the token counts are the server's."""
+def raters(judges: Sequence[str], repeats: int) -> dict[str, tuple[str, int]]:
+    """Each judge and repetition, by what it is called.
 
-    key: str
-    letter: str
-    text: str
-    prompt_tokens: int
-    completion_tokens: int
+    Raises:
+        RunError: if a judge is named twice.
+    """
+    for name in judges:
+        if judges.count(name) > 1:
+            raise RunError(f"--judge {name} is given twice", remedy="--repeats asks a judge again")
+    return {f"{name} #{run + 1}": (name, run) for name in judges for run in range(repeats)}
+
+
+def parse_steps(words: str | None) -> list[int] | None:
+    """The steps of a list such as ``10,50``; None for all.
+
+    Raises:
+        RunError: if it is none.
+    """
+    numbers = [whole_number(word) for word in words.split(",")] if words is not None else None
+    if numbers is not None and None in numbers:
+        raise RunError(f"--steps {words}: expected numbers with commas between them, such as 10,50")
+    return numbers  # type: ignore[return-value]
 
 
 def load_failures(source: str, steps: Sequence[int] | None, per_step: int) -> list[Failure]:
@@ -82,20 +98,16 @@ def load_failures(source: str, steps: Sequence[int] | None, per_step: int) -> li
         per_step: at most this many of each, the same ones every time.
 
     Raises:
-        RunError: if there is none, or a row lacks a field.
+        RunError: if there is none.
+        InputError: if a row lacks a field, or its field is not what it should be.
     """
     _, path = split_label(source)
     failures: dict[int, list[Failure]] = defaultdict(list)
     if path.is_file():
-        for number, row in read_rows(path):
-            for field in ("problem", "response"):
-                if not isinstance(row.get(field), str):
-                    raise RunError(f"{path}, line {number}: no text in the field {field!r}")
-            if "correct" not in row and "score" not in row:
-                raise RunError(f"{path}, line {number}: neither 'correct' nor 'score' says whether the response failed")
-            if not (row["correct"] if "correct" in row else row["score"] > 0):
-                reference = str(row.get("reference_solution") or row.get("ground_truth") or "")
-                failures[0].append(Failure(0, row["problem"], reference, row["response"]))
+        for record in read_records(path):
+            problem, response = record.text("problem"), record.text("response")
+            if not record.success():
+                failures[0].append(Failure(0, problem, _reference(record), response))
     else:
         run = load_run(source)
         for step, dump in sorted(run.dumps.items()):
@@ -111,6 +123,13 @@ def load_failures(source: str, steps: Sequence[int] | None, per_step: int) -> li
     if not chosen:
         raise RunError(f"{source}: holds no failed response" + (f" of the steps {list(steps)}" if steps else ""))
     return chosen
+
+
+def _reference(record: Record) -> str:
+    value = record.data.get("reference_solution") or record.data.get("ground_truth") or ""
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    check_text(text, record, "reference_solution")
+    return text
 
 
 def question(failure: Failure) -> str:
@@ -134,54 +153,68 @@ def letter_of(text: str) -> str:
     return boxed if boxed in ("A", "B", "C", "D") else NO_LETTER
 
 
-def load_verdicts(path: Path) -> dict[str, Verdict]:
-    """The answers kept in a file, by key; a last line cut short by a crash is removed from it.
-
-    Raises:
-        AppendLogError: if any other line is no row.
-    """
-    verdicts = (Verdict(**row) for _, row in read_log(path))
-    return {verdict.key: verdict for verdict in verdicts}
-
-
 def judge(
     failures: Sequence[Failure],
     endpoint: Endpoint,
     run: int,
-    cache: Path,
-    progress: Callable[[Verdict | None], None] = lambda verdict: None,
-) -> list[Verdict]:
-    """Have each failure judged once; answers in the cache are not asked for again.
+    answers: Answers,
+    progress: Callable[[Answer], None] = lambda answer: None,
+) -> list[str]:
+    """Have each failure judged once; answers that are kept are not asked for again.
 
     Args:
         failures: what to judge.
         endpoint: the judge.
         run: which repetition this is.
-        cache: a JSONL file; each answer is written as soon as it is there.
-        progress: called with each new verdict, and with None for each cached one.
+        answers: where its answers are kept; see ``Answers.ask`` for what is raised.
+        progress: called with each answer.
 
-    Raises:
-        EndpointError: if the judge does not answer; everything it has said is in the cache.
+    Returns:
+        A letter for each failure: ``NO_LETTER`` where the judge names none, or refuses the question.
     """
-    verdicts = load_verdicts(cache)
     keys = [key_of(failure, endpoint.model, run) for failure in failures]
-    missing = {key: failure for key, failure in zip(keys, failures, strict=True) if key not in verdicts}
-    for _ in range(len(failures) - len(missing)):
-        progress(None)
-    names = list(missing)
     arguments = {"temperature": 0.0, "seed": run}
-    questions = [Question([{"role": "user", "content": question(failure)}], arguments) for failure in missing.values()]
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    with cache.open("a", encoding="utf-8") as stream:
-        for place, answer in endpoint.ask_all(questions):
-            verdict = Verdict(
-                names[place], letter_of(answer.text), answer.text, answer.prompt_tokens, answer.completion_tokens
-            )
-            stream.write(json.dumps(vars(verdict), ensure_ascii=False) + "\n")
-            stream.flush()
-            verdicts[verdict.key] = verdict
-            progress(verdict)
-    return [verdicts[key] for key in keys]
+    questions = {
+        key: Question([{"role": "user", "content": question(failure)}], arguments)
+        for key, failure in zip(keys, failures, strict=True)
+    }
+    letters: dict[str, str] = {}
+    for key, answer in answers.ask(endpoint, questions):
+        letters[key] = letter_of(answer.text)
+        progress(answer)
+    return [letters.get(key, NO_LETTER) for key in keys]
+
+
+@dataclass(frozen=True)
+class Opinions:
+    """What several raters (a judge and its repetition, such as ``judge #1``) say of the same failures.
+
+    Attributes:
+        by_rater: ``counts_by_step`` of each.
+        kappa: Cohen's kappa of each two.
+    """
+
+    by_rater: dict[str, list[dict[str, Any]]]
+    kappa: dict[str, float]
+
+    @classmethod
+    def of(cls, failures: Sequence[Failure], letters: Mapping[str, Sequence[str]]) -> Opinions:
+        """Count the letters of each rater."""
+        by_rater = {rater: counts_by_step(failures, found) for rater, found in letters.items()}
+        pairs = combinations(letters, 2)
+        return cls(by_rater, {f"{one} and {two}": cohen_kappa(letters[one], letters[two]) for one, two in pairs})
+
+    def save(self, folder: Path) -> None:
+        """Write errors.json, and the first rater's figure."""
+        draw_errors(
+            [
+                {"step": row["step"], "category": category, "count": row[category]}
+                for row in next(iter(self.by_rater.values()))
+                for category in dict.fromkeys(CATEGORY.values())
+            ]
+        ).save(folder)
+        result = {"prompt_version": PROMPT_VERSION, "judges": self.by_rater, "kappa": self.kappa}
+        write_json(folder / "errors.json", result)
 
 
 def counts_by_step(failures: Sequence[Failure], letters: Sequence[str]) -> list[dict[str, Any]]:

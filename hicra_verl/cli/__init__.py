@@ -1,6 +1,6 @@
 """The command line: everything outside training. Each command's module imports what it needs when it runs."""
 
-from hicra_verl.cli import analysis, data, doctor, evaluate, grams, judging, mining, precision, recipes, tag
+from hicra_verl.cli import analysis, data, doctor, errors, evaluate, grams, judging, mining, precision, recipes, tag
 from hicra_verl.cli.app import app as app
 from hicra_verl.cli.app import main as main
 
@@ -9,6 +9,7 @@ __all__ = [
     "app",
     "data",
     "doctor",
+    "errors",
     "evaluate",
     "grams",
     "judging",

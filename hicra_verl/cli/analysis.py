@@ -1,4 +1,4 @@
-"""`hicra dynamics`, `hicra report`, `hicra errors` and `hicra forks`: what is done with finished runs."""
+"""`hicra dynamics`, `hicra report` and `hicra forks`: what is done with finished runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from hicra_verl.cli.app import GramsOption, app, asking, fail, load_tokenizer
+from hicra_verl.cli.app import GramsOption, app, fail, load_tokenizer
 from hicra_verl.terminal import plain_console
 
 RunsArgument = Annotated[
@@ -90,90 +90,6 @@ def report(
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(page, encoding="utf-8")
     print(f"{output}: {len(runs)} runs, {len(page) / 1e6:.1f} MB")
-
-
-@app.command()
-def errors(
-    source: Annotated[
-        str, typer.Argument(metavar="[LABEL=]RUN", help="A run with rollout dumps, or a JSONL file of responses.")
-    ],
-    base_url: Annotated[str, typer.Option(help="An OpenAI-compatible server with the judge.")],
-    judge: Annotated[list[str], typer.Option("--judge", help="The judge's name there; give two to compare them.")],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder; answers are kept there and not asked again.")
-    ] = Path("errors"),
-    repeats: Annotated[int, typer.Option(help="Ask each judge this often, to see whether it agrees with itself.")] = 1,
-    steps: Annotated[str | None, typer.Option(help="Only these steps, such as 10,50,100; default: all.")] = None,
-    per_step: Annotated[int, typer.Option(help="At most this many failed responses of each step.")] = 200,
-    concurrency: Annotated[int, typer.Option(help="Requests in flight.")] = 16,
-    timeout_s: Annotated[float, typer.Option(help="Of one request.")] = 300,
-    price: Annotated[
-        tuple[float, float], typer.Option(help="Per million tokens asked and answered, to show the cost.")
-    ] = (0.0, 0.0),
-) -> None:
-    """Ask a judge why failed responses failed: planning and strategy, or something else.
-
-    Rows of a JSONL file hold problem, response, correct (or score), and reference_solution or ground_truth. Responses
-    that the judge finds acceptable after all are reported apart, as misses of the grading. One judge's opinion is not
-    evidence: with two judges, or --repeats 2, their agreement (Cohen's kappa) is printed.
-    """
-    import json
-    from itertools import combinations
-
-    from hicra_verl.analysis import errors as causes
-    from hicra_verl.analysis.figures import draw_errors
-    from hicra_verl.analysis.runs import RunError
-    from hicra_verl.append_log import AppendLogError
-    from hicra_verl.endpoint import Endpoint, EndpointError
-    from hicra_verl.tagging import InputError
-
-    try:
-        wanted = None if steps is None else [int(step) for step in steps.split(",")]
-    except ValueError as error:
-        raise fail(f"--steps {steps}: expected numbers with commas between them") from error
-    try:
-        failures = causes.load_failures(source, wanted, per_step)
-    except (RunError, InputError) as error:
-        raise fail(str(error)) from error
-    raters = [(name, run) for name in judge for run in range(repeats)]
-    letters: dict[str, list[str]] = {}
-    try:
-        with asking("judging", len(failures) * len(raters), price) as note:
-            for name, run in raters:
-                endpoint = Endpoint(base_url, name, concurrency, timeout_s)
-                verdicts = causes.judge(failures, endpoint, run, output / "answers.jsonl", note)
-                letters[f"{name} #{run + 1}"] = [verdict.letter for verdict in verdicts]
-    except (AppendLogError, EndpointError) as error:
-        raise fail(str(error)) from error
-    console = plain_console()
-    for rater, found in letters.items():
-        rows = causes.counts_by_step(failures, found)
-        table = Table(title=f"causes, by {rater}", title_justify="left")
-        for column in rows[0]:
-            table.add_column(column.replace("_", " "), justify="right")
-        for row in rows:
-            table.add_row(*(f"{value:.1%}" if isinstance(value, float) else str(value) for value in row.values()))
-        console.print(table)
-    agreement = {
-        f"{one} and {two}": causes.cohen_kappa(letters[one], letters[two]) for one, two in combinations(letters, 2)
-    }
-    for pair, kappa in agreement.items():
-        console.print(f"agreement of {pair}: kappa {kappa:.2f}")
-    if not agreement:
-        console.print("One opinion: give a second --judge, or --repeats 2, to see whether it can be relied on.")
-    by_rater = {rater: causes.counts_by_step(failures, found) for rater, found in letters.items()}
-    first = next(iter(by_rater.values()))
-    drawing = draw_errors(
-        [
-            {"step": row["step"], "category": category, "count": row[category]}
-            for row in first
-            for category in ("Planning & Strategy", "Others")
-        ]
-    )
-    drawing.save(output)
-    result = {"prompt_version": causes.PROMPT_VERSION, "judges": by_rater, "kappa": agreement}
-    (output / "errors.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    console.print(f"{output}: answers.jsonl, errors.json, errors.png (and .pdf, .svg, .csv)")
 
 
 @app.command()

@@ -16,10 +16,10 @@ USAGE_ERROR = 2
 EXTRAS = {
     "ahocorasick_rs": "",
     "datasets": "recipes",
+    "httpx": "recipes",
     "huggingface_hub": "recipes",
     "math_verify": "recipes",
     "matplotlib": "analysis",
-    "openai": "recipes",
     "pebble": "recipes",
     "plotly": "analysis",
     "pyarrow": "recipes",

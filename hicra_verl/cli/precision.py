@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from hicra_verl.cli.app import app, asking, fail
+from hicra_verl.cli.app import app, asking
 from hicra_verl.cli.judging import (
     ConcurrencyOption,
     PerMinuteOption,
@@ -26,6 +26,9 @@ precision_app = typer.Typer(
 )
 app.add_typer(precision_app, name="precision")
 
+RandomOption = Annotated[
+    int, typer.Option("--random", min=0, max=100_000, help="Random n-grams, of the same lengths, to mix in.")
+]
 FolderArgument = Annotated[Path, typer.Argument(metavar="FOLDER", help="The sample's folder.")]
 
 
@@ -36,7 +39,7 @@ def sample(
         list[str], typer.Option("--set", help="SET=COUNT: draw so many grams of a set, by name or path. Repeat it.")
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The sample's folder.")],
-    random: Annotated[int, typer.Option("--random", help="Random n-grams, of the same lengths, to mix in.")] = 150,
+    random: RandomOption = 150,
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
     field: FieldOption = None,
     success: SuccessOption = None,
@@ -45,31 +48,11 @@ def sample(
 
     Raters see items.json (or the page of `hicra precision rate`); key.json says which item is what.
     """
-    from hicra_verl.grams import GramSet, GramSetError, load_grams
-    from hicra_verl.mining.corpus import CorpusError, open_corpus
-    from hicra_verl.mining.precision import PrecisionError, draw_sample, save_sample
+    from hicra_verl.mining.corpus import open_corpus
+    from hicra_verl.mining.sample import check_folder, parse_sets, save_drawn
 
-    if (output / "key.json").exists():
-        raise fail(f"{output} holds a sample already; raters may be at work on it. Give another folder.")
-    try:
-        wanted: dict[str, tuple[GramSet, int]] = {}
-        for word in sets:
-            name, _, count = word.rpartition("=")
-            if not name or not count.isdigit():
-                raise fail(f"--set {word}: expected SET=COUNT, such as paper=100")
-            grams = load_grams(name)
-            wanted[grams.name] = (grams, int(count))
-        opened = open_corpus(corpus, field, success)
-        items, key = draw_sample(wanted, random, opened, seed)
-    except (GramSetError, CorpusError, PrecisionError) as error:
-        raise fail(str(error)) from error
-    made_from = {
-        "sets": {name: {"sha256": grams.sha256[:12], "drawn": count} for name, (grams, count) in wanted.items()},
-        "random": random,
-        "corpus": opened.fingerprint(),
-        "seed": seed,
-    }
-    save_sample(output, items, key, made_from)
+    check_folder(output)
+    items = save_drawn(output, parse_sets(sets), random, open_corpus(corpus, field, success), seed)
     print(f"{output}: {len(items)} items. Next, by each rater: hicra precision rate {output} --rater NAME")
 
 
@@ -91,63 +74,42 @@ def rate(
     Whoever rates must not look at key.json, nor at other raters' files. Ratings are kept as they are made, in
     FOLDER/RATER.jsonl; the same command again goes on.
     """
-    from hicra_verl.append_log import AppendLogError
-    from hicra_verl.endpoint import Endpoint, EndpointError
-    from hicra_verl.mining.judging import Choice, Judgements, JudgingError, Phrase, read_sheet, serve, write_sheet
-    from hicra_verl.mining.precision import PrecisionError, load_items
-    from hicra_verl.mining.rating import NO, QUESTION, YES, rate_by_model
+    from hicra_verl.asking import Answers
+    from hicra_verl.endpoint import Endpoint
+    from hicra_verl.mining import rating, sheets
+    from hicra_verl.mining.local_page import serve
+    from hicra_verl.mining.sample import load_items, phrases_of
 
     if (base_url is None) != (model is None):
-        raise fail("a model rates with both --base-url and --model")
-    try:
-        items = load_items(folder)
-        phrases = [Phrase(str(item.number), item.phrase, "", item.contexts) for item in items]
-        ratings = Judgements(folder / f"{rater}.jsonl", (YES, NO))
-        table = folder / f"{rater}.tsv"
-        if table.exists():  # what was filled in by hand is kept
-            for name, value in read_sheet(table, phrases, (YES, NO), "rating").items():
-                if ratings.latest.get(name, value) != value:
-                    raise JudgingError(
-                        f"{table}: item {name} is {value} there, but {ratings.latest[name]} in {ratings.path}; remove "
-                        "one of the two files"
-                    )
-                if name not in ratings.latest:
-                    ratings.record(name, value)
-        if base_url is not None and model is not None:
-            endpoint = Endpoint(base_url, model, concurrency, timeout_s, per_minute=per_minute)
-            cache = folder / f"{rater}.answers.jsonl"
-            with asking("rating", len(items), price) as note:
-                rate_by_model(phrases, endpoint, ratings, cache, lambda done, answer: note(answer, done))
-        elif not sheet:
-            serve(
-                "Blind rating",
-                QUESTION,
-                phrases,
-                [Choice("y", YES, "yes"), Choice("n", NO, "no")],
-                ratings,
-                show_page,
-                port,
-            )
-        write_sheet(table, phrases, ratings.latest, "rating")
-    except (PrecisionError, JudgingError, AppendLogError, EndpointError, OSError) as error:
-        raise fail(str(error)) from error
-    print(f"{table}: {len(ratings.latest)} of {len(items)} rated")
+        raise typer.BadParameter("a model rates with both --base-url and --model")
+    phrases = phrases_of(load_items(folder))
+    ratings, table = rating.open_ratings(folder, rater, phrases)
+    answers = None
+    if base_url is not None and model is not None:
+        endpoint = Endpoint(base_url, model, concurrency, timeout_s, per_minute=per_minute)
+        answers = Answers(folder / f"{rater}.answers.jsonl", model)
+        with asking("rating", len(phrases), price) as note:
+            rating.rate_by_model(phrases, endpoint, ratings, answers, lambda done, answer: note(answer, done))
+    elif not sheet:
+        serve(rating.sitting(phrases, ratings), show_page, port)
+    sheets.write_sheet(table, phrases, ratings.latest, "rating")
+    print(f"{table}: {len(ratings.latest)} of {len(phrases)} rated")
+    if answers is not None:
+        answers.check_refusals("all others are rated")
 
 
 @precision_app.command()
 def score(
     folder: FolderArgument,
     ratings: Annotated[list[Path], typer.Argument(metavar="RATINGS...", help="The raters' files (.tsv).")],
-    disagreements: Annotated[int, typer.Option(help="How many disagreements to list; 0 for all.")] = 20,
+    disagreements: Annotated[int, typer.Option(min=0, help="How many disagreements to list; 0 for all.")] = 20,
 ) -> None:
     """Print precision with 95% intervals, agreement, and the disagreements. A phrase counts if most raters say yes."""
-    from hicra_verl.mining.precision import AUTHORS_PRECISION, RANDOM_ARM, PrecisionError
+    from hicra_verl.mining.precision import AUTHORS_PRECISION
     from hicra_verl.mining.precision import score as count
+    from hicra_verl.mining.sample import RANDOM_ARM
 
-    try:
-        result = count(folder, ratings)
-    except (PrecisionError, OSError) as error:
-        raise fail(str(error)) from error
+    result = count(folder, ratings)
     table = Table(title=f"strategic, by {len(ratings)} raters", title_justify="left")
     for column in ("arm", "items", "precision", "95% interval", "each rater", "Fleiss' kappa"):
         table.add_column(column, justify="left" if column == "arm" else "right")

@@ -19,6 +19,7 @@ from hicra_verl.data.templates import messages
 from hicra_verl.data.vision import BY_LETTER
 from hicra_verl.errors import HicraError
 from hicra_verl.files import make_folder, write_json, writing
+from hicra_verl.records import InputError, open_parquet
 
 ROWS_AT_ONCE = 512  # ours: with images, some 100 MB
 
@@ -104,22 +105,17 @@ def verl_row(problem: Problem, name: str, number: int, template: str, training: 
 
 def benchmark_texts(folder: Path, benchmarks: Iterable[str]) -> dict[str, list[str]]:
     """The problems of the benchmarks that have been written to ``folder``, without what our loaders add to them."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     texts = {}
     for name in benchmarks:
         path = folder / f"{name}.parquet"
         if path.exists():
             try:
-                found = pq.read_table(path, columns=["extra_info"])["extra_info"].to_pylist()
+                with open_parquet(path) as file:
+                    found = file.read(columns=["extra_info"])["extra_info"].to_pylist()
                 texts[name] = [extra["problem"].removesuffix(BY_LETTER).rstrip() for extra in found]
-            except (pa.ArrowException, OSError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
-                raise DataError(
-                    f"is not as `hicra data {name}` writes it, and training data must not hold what is in it",
-                    file=path,
-                    remedy="write it anew, or remove it",
-                ) from error
+            except (InputError, KeyError, TypeError, AttributeError) as error:
+                problem = f"is not as `hicra data {name}` writes it, and training data must not hold what is in it"
+                raise DataError(problem, file=path, remedy="write it anew, or remove it") from error
     return texts
 
 

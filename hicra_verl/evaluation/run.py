@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hicra_verl.append_log import AppendLogError, read_log
+from hicra_verl.append_log import AppendLogError, appending, read_log
 from hicra_verl.endpoint import REFUSED
 from hicra_verl.evaluation.benchmarks import EvaluationError, Item
 from hicra_verl.evaluation.sampling import Completion, Engine, Request
@@ -177,30 +176,14 @@ def evaluate(
     if not missing:
         return
     make_folder(folder / "samples")
-    with ExitStack() as files:
-        append: dict[str, Callable[[Sample], None]] = {}
+    with ExitStack() as logs:
+        append: dict[str, Callable[[dict[str, Any]], None]] = {}
         for completion in engine().generate(missing):
             name = completion.request.item.benchmark
             if name not in append:
-                append[name] = files.enter_context(_appending(samples_file(folder, name)))
-            append[name](_graded(completion, pool))
+                append[name] = logs.enter_context(appending(samples_file(folder, name)))
+            append[name](asdict(_graded(completion, pool)))
             progress(1)
-
-
-@contextmanager
-def _appending(path: Path) -> Iterator[Callable[[Sample], None]]:
-    def append(sample: Sample) -> None:
-        # Half of a character is written as JSON's own escape of it.
-        line = (json.dumps(asdict(sample), ensure_ascii=False) + "\n").encode("utf-8", errors="backslashreplace")
-        try:
-            while line:
-                line = line[stream.write(line) :]
-        except OSError as error:
-            remedy = "every sample before is kept; make room, and the same command takes the missing ones"
-            raise EvaluationError(f"cannot be written ({error.strerror})", file=path, remedy=remedy) from error
-
-    with path.open("ab", buffering=0) as stream:
-        yield append
 
 
 def finished_samples(items: Sequence[Item], samples_each: dict[str, int], folder: Path) -> dict[str, list[Sample]]:

@@ -11,12 +11,12 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from hicra_verl.append_log import read_log
-from hicra_verl.endpoint import Answer, Endpoint, Question
+from hicra_verl.asking import Answers
+from hicra_verl.endpoint import Answer, Endpoint, Question, whole_characters
 from hicra_verl.grams.gramset import FUNCTIONS, GramSet
 from hicra_verl.mining.judging import Phrase
+from hicra_verl.mining.sheets import write_table
 
 PROMPT_VERSION = 1
 PROMPT = """You are shown phrases from written solutions of problems, each with places where it is used. For each \
@@ -82,15 +82,15 @@ def read_answer(text: str, phrases: Sequence[Phrase]) -> dict[str, Judgement]:
     start, end = text.find("{"), text.rfind("}")
     try:
         listed = json.loads(text[start : end + 1])["judgements"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return {}
     found = {}
     for row in listed if isinstance(listed, list) else []:
         if not isinstance(row, dict) or not isinstance(row.get("strategic"), bool):
             continue
         number, function = row.get("number"), row.get("function")
-        if isinstance(number, int) and 1 <= number <= len(phrases) and function in FUNCTIONS:
-            reason = " ".join(str(row.get("reason", "")).split())[:REASON_CHARACTERS]
+        if type(number) is int and 1 <= number <= len(phrases) and function in FUNCTIONS:
+            reason = " ".join(whole_characters(str(row.get("reason", ""))).split())[:REASON_CHARACTERS]
             found[phrases[number - 1].name] = Judgement(row["strategic"], function, reason)
     return found
 
@@ -99,59 +99,62 @@ def annotate(
     phrases: Sequence[Phrase],
     endpoint: Endpoint,
     batch: int,
-    cache: Path,
+    answers: Answers,
     structured: bool = True,
     progress: Callable[[int, Answer | None], None] = lambda judged, answer: None,
 ) -> dict[str, Judgement]:
-    """Have phrases judged; answers in the cache are not asked for again.
+    """Have phrases judged; answers that are kept, usable or not, are not asked for again.
 
     Args:
         phrases: what to judge.
         endpoint: the model.
         batch: phrases a question.
-        cache: a JSONL file of answers as they came, usable or not: none is paid for twice.
+        answers: where its answers are kept; see ``Answers.ask`` for what is raised.
         structured: ask the server for answers in ``SCHEMA``.
-        progress: called after each answer with the number of phrases judged so far, and the answer, None if cached.
+        progress: called after each answer with the number of phrases judged so far, and the answer, None at the start.
 
     Returns:
         Judgements by phrase name; a phrase without a usable answer in ``ATTEMPTS`` tries has none.
-
-    Raises:
-        EndpointError: if the server does not answer; everything it has said is in the cache.
-        AppendLogError: if the cache holds a line that is no answer.
     """
-    answers = {row["key"]: Answer(**row["answer"]) for _, row in read_log(cache)}
     judged: dict[str, Judgement] = {}
-    cache.parent.mkdir(parents=True, exist_ok=True)
+    given_up: set[str] = set()  # the server refuses the question that they are in
     form = {"type": "json_schema", "json_schema": {"name": "judgements", "strict": True, "schema": SCHEMA}}
+    progress(0, None)
     for attempt in range(ATTEMPTS):
-        left = [phrase for phrase in phrases if phrase.name not in judged]
-        batches = [left[begin : begin + batch] for begin in range(0, len(left), batch)]
-        keys = [_key(prompt_for(each), endpoint.model, attempt) for each in batches]
-        missing = [place for place, key in enumerate(keys) if key not in answers]
-        for place in set(range(len(batches))) - set(missing):
-            judged.update(read_answer(answers[keys[place]].text, batches[place]))
-        progress(len(judged), None)
-        arguments: dict[str, Any] = {"temperature": 0.0, "seed": attempt}
-        if structured:
-            arguments["response_format"] = form
-        questions = [
-            Question([{"role": "user", "content": prompt_for(batches[place])}], arguments) for place in missing
-        ]
-        with cache.open("a", encoding="utf-8") as stream:
-            for number, answer in endpoint.ask_all(questions):
-                place = missing[number]
-                stream.write(json.dumps({"key": keys[place], "answer": vars(answer)}, ensure_ascii=False) + "\n")
-                stream.flush()
-                answers[keys[place]] = answer
-                judged.update(read_answer(answer.text, batches[place]))
-                progress(len(judged), answer)
+        left = [phrase for phrase in phrases if phrase.name not in judged and phrase.name not in given_up]
+        asked = {
+            _key(prompt_for(some), endpoint.model, attempt): some
+            for some in (left[begin : begin + batch] for begin in range(0, len(left), batch))
+        }
+        arguments = {"temperature": 0.0, "seed": attempt, **({"response_format": form} if structured else {})}
+        questions = {
+            key: Question([{"role": "user", "content": prompt_for(some)}], arguments) for key, some in asked.items()
+        }
+        for key, answer in answers.ask(endpoint, questions):
+            judged.update(read_answer(answer.text, asked[key]))
+            progress(len(judged), answer)
+        given_up.update(phrase.name for key in answers.refused.keys() & asked.keys() for phrase in asked[key])
     return judged
 
 
 def _key(prompt: str, model: str, attempt: int) -> str:
     content = json.dumps([PROMPT_VERSION, model, attempt, prompt])
     return hashlib.sha256(content.encode("utf-8", errors="replace")).hexdigest()[:32]
+
+
+def sheet_beside(output: Path) -> Path:
+    """Where the judgements about the grams of a set go."""
+    return output.with_suffix(".tsv") if output.name else output
+
+
+def save_judgements(path: Path, grams: GramSet, judged: dict[str, Judgement]) -> None:
+    """Write every judgement as a TSV."""
+    rows = [
+        [gram.text, "yes" if found.strategic else "no", found.function, found.reason]
+        for gram in grams
+        if (found := judged.get(gram.text)) is not None
+    ]
+    write_table(path, ["phrase", "strategic", "function", "reason"], rows)
 
 
 def annotated_set(grams: GramSet, judged: dict[str, Judgement], model: str, name: str) -> GramSet:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -82,7 +83,7 @@ def embed(
                 show_progress_bar=False,
             )
             save_arrays(path, {"vectors": vectors.astype(np.float32)})
-        shards.append(load_arrays(path)["vectors"])
+        shards += load_arrays(path, "vectors")
         progress(min(len(texts), begin + SHARD), len(texts))
     vectors = np.concatenate(shards)
     return vectors, {**identity, "dimensions": int(vectors.shape[1])}
@@ -97,15 +98,18 @@ def _weights(embedder: str) -> str:
 
 
 def _load(embedder: str) -> Any:
+    if Path(embedder).exists():
+        # A long job must not hang on a hub that cannot be reached.
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
     from sentence_transformers import SentenceTransformer
 
     try:
         return SentenceTransformer(embedder)
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
+    except Exception as error:  # whatever the libraries below it raise about a folder that is not whole
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ClusteringError(
-            f"--embedder {embedder}: cannot be loaded ({first}); give a sentence-transformers folder or name, "
-            f"or `{LEXICAL}`"
+            f"--embedder {embedder}: cannot be loaded ({first})",
+            remedy=f"give a sentence-transformers folder or name, or `{LEXICAL}`",
         ) from error
 
 

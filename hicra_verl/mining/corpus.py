@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hicra_verl.errors import HicraError
+from hicra_verl.files import sha256_of
+from hicra_verl.records import SUCCESS_FIELDS, InputError, Record, open_parquet, parse_line
 
 PART_BYTES = 4 << 20  # ours; bounds what a worker holds to a few hundred MB
 TEXT_FIELDS = ("response", "output", "solution", "text")  # tried in this order; "output" is that of verl's dumps
-SUCCESS_FIELDS = ("correct", "score", "acc")  # likewise
 ANY_SOLUTION = "none"
 
 
-class CorpusError(HicraError):
-    """A corpus that cannot be read; the message names the file, the line, the field and the remedy."""
+class CorpusError(InputError):
+    """A corpus that cannot be used; the message names the file, the line, the field and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -51,34 +48,24 @@ class Corpus:
 
     def fingerprint(self) -> list[dict[str, Any]]:
         """Each file's name, size and SHA-256."""
-        rows = []
-        for path in map(Path, self.paths):
-            with path.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            rows.append({"file": path.name, "bytes": path.stat().st_size, "sha256": digest})
-        return rows
+        files = map(Path, self.paths)
+        return [{"file": file.name, "bytes": file.stat().st_size, "sha256": sha256_of(file)} for file in files]
 
     def read(self, part: Part) -> Iterator[str]:
         """The successful solutions of a part.
 
         Raises:
-            CorpusError: naming the line and field of a row that is not one.
+            InputError: naming the line and field of a row that is not one.
         """
-        for where, row in _rows(part):
-            text = row.get(self.field)
-            if not isinstance(text, str):
-                raise CorpusError(f"{where}: no text in the field {self.field!r}; --field names it")
-            if self.success == ANY_SOLUTION:
-                yield text
-                continue
-            value = row.get(self.success)
-            if not isinstance(value, bool | int | float) or (isinstance(value, float) and math.isnan(value)):
-                raise CorpusError(
-                    f"{where}, field {self.success!r}: expected true, false or a number, got {value!r}; --success "
-                    f"names another field, or `{ANY_SOLUTION}` to take every solution"
-                )
-            if value > 0:
-                yield text
+        other = f"--success names another field, or `{ANY_SOLUTION}` to take every solution"
+        for row in _rows(part):
+            try:
+                text = row.text(self.field, remedy="--field names it")
+                if self.success == ANY_SOLUTION or row.number(self.success, remedy=other) > 0:
+                    yield text
+            except InputError as error:
+                error.line = _line_of(part, row)
+                raise
 
     def texts(self) -> Iterator[str]:
         """All successful solutions."""
@@ -95,22 +82,27 @@ def open_corpus(paths: Sequence[Path], field: str | None = None, success: str | 
         success: the column that says what succeeded; None finds one of ``SUCCESS_FIELDS``.
 
     Raises:
-        CorpusError: if there is no such file, or no such column.
+        CorpusError: if there is no such file, or no such column, or a file is given twice.
     """
     files: list[Path] = []
     for path in paths:
         found = sorted([*path.glob("*.jsonl"), *path.glob("*.parquet")]) if path.is_dir() else [path]
         if not found:
-            raise CorpusError(f"{path}: a folder without .jsonl or .parquet files")
+            raise CorpusError("a folder without .jsonl or .parquet files", file=path)
         files += found
+    seen: dict[Path, Path] = {}
     for file in files:
         if not file.is_file():
-            raise CorpusError(f"{file}: no such file; give JSONL or parquet files with one solution a row")
+            raise CorpusError("no such file; give JSONL or Parquet files with one solution a row", file=file)
         if file.suffix not in (".jsonl", ".parquet"):
-            raise CorpusError(f"{file}: expected .jsonl or .parquet")
-    first = next((row for file in files for part in _parts_of(file) for _, row in _rows(part)), None)
+            raise CorpusError("expected .jsonl or .parquet", file=file)
+        if (target := file.resolve()) in seen:
+            given = "is given twice" if seen[target] == file else f"is {seen[target]} once more"
+            raise CorpusError(f"{given}: its solutions would count twice", file=file, remedy="give it once")
+        seen[target] = file
+    first = next((row.data for file in files for part in _parts_of(file) for row in _rows(part)), None)
     if first is None:
-        raise CorpusError(f"{', '.join(map(str, files))}: no rows; expected one solution a row")
+        raise CorpusError("no rows; expected one solution a row", file=", ".join(map(str, files)))
     field = field or _one_of(TEXT_FIELDS, first, files[0], "--field names the one with the text")
     success = success or _one_of(
         SUCCESS_FIELDS, first, files[0], f"--success names the one that says what succeeded, `{ANY_SOLUTION}` takes all"
@@ -122,14 +114,14 @@ def _one_of(names: Sequence[str], row: dict[str, Any], path: Path, remedy: str) 
     for name in names:
         if name in row:
             return name
-    raise CorpusError(f"{path}: has the fields {', '.join(row)}, none of {', '.join(names)}; {remedy}")
+    problem = f"has the fields {', '.join(row)}, none of {', '.join(names)}"
+    raise CorpusError(problem, file=path, remedy=remedy)
 
 
 def _parts_of(path: Path) -> list[Part]:
     if path.suffix == ".parquet":
-        import pyarrow.parquet as pq
-
-        metadata = pq.ParquetFile(path).metadata
+        with open_parquet(path) as file:
+            metadata = file.metadata
         parts, begin, held = [], 0, 0
         for group in range(metadata.num_row_groups):
             held += metadata.row_group(group).total_byte_size
@@ -141,36 +133,35 @@ def _parts_of(path: Path) -> list[Part]:
     return [Part(str(path), begin, min(size, begin + PART_BYTES)) for begin in range(0, size, PART_BYTES)]
 
 
-def _rows(part: Part) -> Iterator[tuple[str, dict[str, Any]]]:
-    if part.path.endswith(".parquet"):
-        import pyarrow.parquet as pq
-
+def _rows(part: Part) -> Iterator[Record]:
+    """The rows of a part. A record's ``line`` is its byte (JSONL) or its row within the part; see ``_line_of``."""
+    path = Path(part.path)
+    if path.suffix == ".parquet":
         number = 0
-        for batch in pq.ParquetFile(part.path).iter_batches(row_groups=range(part.begin, part.end)):
-            for row in batch.to_pylist():
-                number += 1
-                yield f"{part.path}, row {number} of row group {part.begin}", row
+        with open_parquet(path) as file:
+            for batch in file.iter_batches(row_groups=range(part.begin, part.end)):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield Record(path, number, row)
         return
-    with open(part.path, "rb") as stream:
+    with path.open("rb") as stream:
         stream.seek(max(0, part.begin - 1))
         if part.begin > 0:
             stream.readline()  # the line that the part before began
         while (start := stream.tell()) < part.end and (line := stream.readline()):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line.decode("utf-8"))
-                if not isinstance(row, dict):
-                    raise ValueError("not an object")
-            except ValueError as error:
-                cut = "" if line.endswith(b"\n") else " (it has no end: was the file cut off?)"
-                raise CorpusError(
-                    f"{part.path}, line {_line_number(part.path, start)}: not a JSON object in UTF-8: {error}{cut}; "
-                    "remove or repair the line"
-                ) from error
-            yield f"{part.path}, the line at byte {start}", row
+            if line.strip():
+                try:
+                    row = parse_line(line, path, 1 if start == 0 else 2).data
+                except InputError as error:
+                    error.line = _line_of(part, Record(path, start, {}))
+                    raise
+                yield Record(path, start, row)
 
 
-def _line_number(path: str, position: int) -> int:
-    with open(path, "rb") as stream:
-        return stream.read(position).count(b"\n") + 1
+def _line_of(part: Part, row: Record) -> int:
+    """The line, or row, of its file that a record of ``_rows`` is; only errors ask, so that reading need not count."""
+    if row.file.suffix == ".parquet":
+        with open_parquet(row.file) as file:
+            return row.line + sum(int(file.metadata.row_group(group).num_rows) for group in range(part.begin))
+    with row.file.open("rb") as stream:
+        return stream.read(row.line).count(b"\n") + 1

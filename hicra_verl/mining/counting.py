@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
+from hicra_verl.errors import HicraError
+from hicra_verl.files import make_folder, writing
 from hicra_verl.mining.corpus import Corpus, CorpusError, Part
 from hicra_verl.mining.ngrams import Ints, Keys, Ngrams, Words, find_ngrams
 from hicra_verl.version import __version__
@@ -25,26 +28,34 @@ CountPart = Callable[[list[str]], Arrays]
 Progress = Callable[[int, int], None]
 
 
+class WorkError(HicraError):
+    """A work folder that cannot be gone on with; the message names the file and the remedy."""
+
+
 def step_folder(work: Path, step: str, *settings: Any) -> Path:
     """Where a step keeps its results: a folder named after everything that they depend on."""
     content = json.dumps([__version__, *settings], sort_keys=True, default=str)
-    folder = work / f"{step}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return make_folder(work / f"{step}-{hashlib.sha256(content.encode()).hexdigest()[:16]}")
 
 
 def save_arrays(path: Path, arrays: Arrays) -> None:
     """Write arrays in one move: after a kill the file is whole or absent."""
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with temporary.open("wb") as stream:
+    with writing(path, binary=True) as stream:
         np.savez(stream, **arrays)
-    temporary.replace(path)
 
 
-def load_arrays(path: Path) -> Arrays:
-    """What ``save_arrays`` wrote."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return dict(arrays)
+def load_arrays(path: Path, *names: str) -> list[Any]:
+    """What ``save_arrays`` wrote, by name.
+
+    Raises:
+        WorkError: if the file is not whole.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return [arrays[name] for name in names]
+    except (ValueError, KeyError, EOFError, OSError, BadZipFile, zlib.error, TypeError, AttributeError) as error:
+        remedy = "remove it, and the same command makes it again"
+        raise WorkError("a finished step that is not whole", file=path, remedy=remedy) from error
 
 
 def _do(corpus: Corpus, part: Part, count: CountPart, path: Path) -> None:
@@ -84,7 +95,8 @@ def over_parts(
 
 
 def _here(corpus: Corpus, count: CountPart, missing: list[tuple[Part, Path]], processes: int) -> Iterable[None]:
-    if processes == 1 or len(missing) < 2:
+    processes = min(processes, len(missing))  # more would have nothing to do
+    if processes < 2:
         for part, path in missing:
             _do(corpus, part, count, path)
             yield
@@ -106,7 +118,7 @@ def _in_ray(corpus: Corpus, count: CountPart, missing: list[tuple[Part, Path]]) 
         part, path = missing[row["item"]]
         try:
             _do(corpus, part, count, path)
-        except CorpusError as error:  # Ray would retell it as an error of its own
+        except HicraError as error:  # Ray would retell it as an error of its own
             return {"error": str(error)}
         return {"error": ""}
 
@@ -145,9 +157,9 @@ def merge_documents(paths: Iterable[Path]) -> tuple[Keys, Ints, int, int]:
     stack: list[tuple[int, Keys, Ints]] = []
     solutions = size = 0
     for path in paths:
-        arrays = load_arrays(path)
-        solutions, size = solutions + int(arrays["solutions"]), size + int(arrays["bytes"])
-        stack.append((1, arrays["key"], arrays["df"]))
+        key, df, count, bytes_read = load_arrays(path, "key", "df", "solutions", "bytes")
+        solutions, size = solutions + int(count), size + int(bytes_read)
+        stack.append((1, key, df))
         while len(stack) > 1 and stack[-1][0] == stack[-2][0]:
             _merge_last_two(stack)
     while len(stack) > 1:
@@ -185,12 +197,12 @@ def describe(texts: list[str], words: Words, frequent: Keys) -> Arrays:
 def merge_descriptions(paths: Iterable[Path]) -> tuple[list[str], Ints, Ints]:
     """The frequent n-grams' texts, how often each occurs, and how often it begins a line or clause."""
     first, *others = paths
-    arrays = load_arrays(first)
-    texts, uses, openings = arrays["text"].tolist(), arrays["uses"], arrays["openings"]
+    text, uses, openings = load_arrays(first, "text", "uses", "openings")
+    texts = text.tolist()
     for path in others:
-        arrays = load_arrays(path)
-        uses, openings = uses + arrays["uses"], openings + arrays["openings"]
-        texts = [known or new for known, new in zip(texts, arrays["text"].tolist(), strict=True)]
+        text, more_uses, more_openings = load_arrays(path, "text", "uses", "openings")
+        uses, openings = uses + more_uses, openings + more_openings
+        texts = [known or new for known, new in zip(texts, text.tolist(), strict=True)]
     return texts, uses, openings
 
 
@@ -222,4 +234,4 @@ def count_clusters(texts: list[str], words: Words, keys: Keys, cluster: Ints) ->
 
 def merge_clusters(paths: Iterable[Path]) -> Ints:
     """The whole corpus's Cluster Document Frequency."""
-    return np.sum([load_arrays(path)["df"] for path in paths], axis=0)  # type: ignore[no-any-return]
+    return np.sum([load_arrays(path, "df")[0] for path in paths], axis=0)  # type: ignore[no-any-return]

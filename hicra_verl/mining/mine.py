@@ -12,21 +12,30 @@ what is there. The same corpus, options and seed give the same file, byte for by
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
-from hicra_verl.grams.gramset import Gram, GramSet
+from hicra_verl.errors import HicraError
+from hicra_verl.files import write_text
+from hicra_verl.grams.gramset import Gram, GramSet, save_grams
 from hicra_verl.mining import counting
 from hicra_verl.mining.clustering import Clusterer, check_installed, cluster, embed
 from hicra_verl.mining.corpus import Corpus, CorpusError
-from hicra_verl.mining.ngrams import Ints, Words
+from hicra_verl.mining.ngrams import ALLOWABLE, MAX_N, Ints, Words
+from hicra_verl.mining.page import render
+from hicra_verl.records import whole_number
+from hicra_verl.version import __version__
 
 Progress = Callable[[str, int, int], None]
+
+
+class MiningError(HicraError):
+    """An option that mining cannot do."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,41 @@ class Options:
     cluster_size: float
     keep: float
     seed: int
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "min_df": (0, 1e12),
+            "max_uses": (1, 1e12),
+            "openings": (0, 1),
+            "cluster_size": (1, 1e12),
+            "keep": (0, 1),
+            "seed": (0, 2**32 - 1),  # what scikit-learn takes
+        }
+        for name, (low, high) in ranges.items():
+            if not low <= getattr(self, name) <= high:
+                raise MiningError(f"expected a number from {low:g} to {high:g}, got {getattr(self, name)}", field=name)
+        if self.clusterer not in get_args(Clusterer):
+            raise MiningError(f"--clusterer {self.clusterer}: expected one of {', '.join(get_args(Clusterer))}")
+
+
+def parse_words(n: str, allow: Sequence[str]) -> Words:
+    """What an n-gram is, in the command's words.
+
+    Args:
+        n: ``3-5``, or one number.
+        allow: of ``ALLOWABLE``.
+
+    Raises:
+        MiningError: if it is not that.
+    """
+    first, _, second = n.partition("-")
+    low, high = whole_number(first), whole_number(second or first)
+    if low is None or high is None or not 1 <= low <= high <= MAX_N:
+        raise MiningError(f"--n {n}: expected two numbers of words such as 3-5, of 1 to {MAX_N}")
+    for word in allow:
+        if word not in ALLOWABLE:
+            raise MiningError(f"--allow {word}: expected one of {', '.join(ALLOWABLE)}")
+    return Words(low, high, tuple(sorted(set(allow))))
 
 
 @dataclass(frozen=True)
@@ -118,25 +162,12 @@ def mine(
 
     paths = over_parts("documents", partial(counting.count_documents, words=words))
     key, df, solutions, size = counting.merge_documents(paths)
-    if solutions == 0:
-        raise CorpusError(f"no solution succeeded, by the field {corpus.success!r}; --success names another, or `none`")
-    least = max(2, round(options.min_df * solutions)) if options.min_df < 1 else round(options.min_df)
-    chosen = df >= least
+    least, chosen = _frequent(df, solutions, options, corpus.success)
     ngrams, key, df = len(key), key[chosen], df[chosen]
-    if len(key) < 2:
-        raise CorpusError(f"no two n-grams stand in at least {least} of the {solutions:,} solutions; lower --min-df")
-
     texts, uses, openings = counting.merge_descriptions(
         over_parts("uses", partial(counting.describe, words=words, frequent=key), least)
     )
-    good = (uses <= options.max_uses * df) & (openings >= options.openings * uses)
-    # By text, so that nothing after this depends on the order of the keys.
-    order = [place for place in sorted(range(len(key)), key=texts.__getitem__) if good[place]]
-    if len(order) < 2:
-        raise CorpusError(
-            f"of {len(key):,} frequent n-grams, fewer than two are used at most {options.max_uses} times a solution "
-            f"and open a clause in {options.openings:.0%} of their uses; raise --max-uses or lower --openings"
-        )
+    order = _candidates(texts, df, uses, openings, options)
     listed = [texts[place] for place in order]
     vectors, embedding = embed(listed, options.embedder, work, options.seed, partial(progress, "embedding"))
     progress("clustering", 0, 1)
@@ -151,6 +182,30 @@ def mine(
     return Mined(files, solutions, size / 1e6, ngrams, len(key), len(order), clusters, embedding)
 
 
+def _frequent(df: Ints, solutions: int, options: Options, success: str) -> tuple[int, Any]:
+    """The least document frequency wanted, and which n-grams have it."""
+    if solutions == 0:
+        raise CorpusError(f"no solution succeeded, by the field {success!r}; --success names another, or `none`")
+    least = max(2, round(options.min_df * solutions)) if options.min_df < 1 else round(options.min_df)
+    chosen = df >= least
+    if chosen.sum() < 2:
+        raise CorpusError(f"no two n-grams stand in at least {least} of the {solutions:,} solutions; lower --min-df")
+    return least, chosen
+
+
+def _candidates(texts: list[str], df: Ints, uses: Ints, openings: Ints, options: Options) -> list[int]:
+    """Which of the frequent n-grams are used sparingly and open a clause: their places, in the order of their texts."""
+    good = (uses <= options.max_uses * df) & (openings >= options.openings * uses)
+    # By text, so that nothing after this depends on the order of the keys.
+    order = [place for place in sorted(range(len(texts)), key=texts.__getitem__) if good[place]]
+    if len(order) < 2:
+        raise CorpusError(
+            f"of {len(texts):,} frequent n-grams, fewer than two are used at most {options.max_uses} times a solution "
+            f"and open a clause in {options.openings:.0%} of their uses; raise --max-uses or lower --openings"
+        )
+    return order
+
+
 def _ranked(texts: list[str], df: Ints, labels: Ints, cluster_df: Ints, keep: float) -> tuple[Cluster, ...]:
     members: dict[int, list[tuple[str, int]]] = {}
     for text, count, label in zip(texts, df.tolist(), labels.tolist(), strict=True):
@@ -162,6 +217,19 @@ def _ranked(texts: list[str], df: Ints, labels: Ints, cluster_df: Ints, keep: fl
         Cluster(int(cluster_df[label]), place < kept, found)
         for place, (label, found) in enumerate(zip(ranked, listed, strict=True))
     )
+
+
+def page_beside(output: Path) -> Path:
+    """Where the page about a set goes."""
+    return output.with_suffix(".html") if output.name else output
+
+
+def save(mined: Mined, corpus: Corpus, options: Options, name: str, output: Path) -> GramSet:
+    """Write the gram set, and beside it the page."""
+    grams = as_gram_set(mined, corpus, options, name, __version__)
+    save_grams(grams, output)
+    write_text(page_beside(output), render(mined, f"Strategic grams: {grams.name}", dict(grams.provenance)))
+    return grams
 
 
 def as_gram_set(mined: Mined, corpus: Corpus, options: Options, name: str, version: str) -> GramSet:

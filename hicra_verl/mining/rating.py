@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hicra_verl.append_log import read_log
+from hicra_verl.asking import Answers
 from hicra_verl.endpoint import Answer, Endpoint, Question
-from hicra_verl.mining.judging import Judgements, JudgingError, Phrase
+from hicra_verl.files import check_output
+from hicra_verl.mining.judging import Choice, Judgements, JudgingError, Phrase
+from hicra_verl.mining.local_page import Sitting
+from hicra_verl.mining.sheets import read_sheet
 
 QUESTION = (
     "Does this phrase, as it is used here, steer the reasoning: does it guide the process or propose a plan (deduce "
@@ -18,6 +20,12 @@ QUESTION = (
 )
 YES, NO = "yes", "no"
 
+# A "no" that goes on ("no doubt", "no computation") is no answer; a "yes" that does ("yes and no") may be none.
+_WORD = r"(yes(?!\s*(?:/|and\b|or\b)\s*no\b)|no(?=[^\w\s]|\s*\n|\s*$|\s+[^\w\s]))\b"
+_STATED = re.compile(rf"\b(?:answer|rating|verdict)\W*(?:is\b)?\W*{_WORD}")
+_OPENING = re.compile(rf"\W*{_WORD}")
+_CLOSING = re.compile(r"(?:^|[^\w\s]|\b(?:so|then|hence|hm|therefore)\b)\W*(yes|no)[^\w)\]]*$")
+
 
 def prompt_for(phrase: Phrase) -> str:
     """What a model is asked about one item: what people see."""
@@ -25,11 +33,55 @@ def prompt_for(phrase: Phrase) -> str:
     return f"Phrase: {phrase.text}\n\nIts uses, where it stands in [[ ]]:\n\n{uses}\n\n{QUESTION} Answer yes or no."
 
 
+def read_rating(text: str) -> str | None:
+    """What an answer says, None if that is not clear.
+
+    Reasoning in ``<think>`` does not count. In this order: what is stated as the answer ("Answer: no"; the last such
+    statement), how it opens ("Yes, it …"), how its last line closes ("…: no."), the only one of the words that occurs.
+    """
+    text = text.casefold().rpartition("</think>")[2].strip()
+    stated = _STATED.findall(text)
+    if stated:
+        return str(stated[-1])
+    opening = _OPENING.match(text)
+    closing = _CLOSING.search(text.rpartition("\n")[2])
+    found = opening or closing
+    if found:
+        return found[1]
+    words = set(re.findall(r"\b(?:yes|no)\b", text))
+    return words.pop() if len(words) == 1 else None
+
+
+def open_ratings(folder: Path, rater: str, phrases: Sequence[Phrase]) -> tuple[Judgements, Path]:
+    """A rater's ratings, with what was filled in by hand, and the sheet that it was filled into.
+
+    Args:
+        folder: the sample's.
+        rater: a name; FOLDER/RATER.jsonl and FOLDER/RATER.tsv are the rater's.
+        phrases: the items.
+
+    Raises:
+        JudgingError: if the name is none, or the two files disagree.
+    """
+    if not re.fullmatch(r"[^/\\.][^/\\]{0,99}", rater) or not rater.isprintable() or rater in ("items", "key"):
+        raise JudgingError(f"--rater {rater}: no name for a file", remedy="give letters and digits")
+    ratings = Judgements(folder / f"{rater}.jsonl", (YES, NO))
+    table = check_output(folder / f"{rater}.tsv")
+    if table.exists():
+        ratings.take_over(read_sheet(table, phrases, (YES, NO), "rating"), table, replace=False)
+    return ratings, table
+
+
+def sitting(phrases: Sequence[Phrase], ratings: Judgements) -> Sitting:
+    """What a person sees: the items, and the two answers."""
+    return Sitting("Blind rating", QUESTION, phrases, [Choice("y", YES, "yes"), Choice("n", NO, "no")], ratings)
+
+
 def rate_by_model(
     phrases: Sequence[Phrase],
     endpoint: Endpoint,
     ratings: Judgements,
-    cache: Path,
+    answers: Answers,
     progress: Callable[[int, Answer | None], None] = lambda rated, answer: None,
 ) -> None:
     """Have a model rate what has no rating yet, an item a question; what says neither yes nor no stays unrated.
@@ -38,39 +90,17 @@ def rate_by_model(
         phrases: the items.
         endpoint: the model.
         ratings: where ratings are kept, and added to.
-        cache: a JSONL file of the answers as they came; none is paid for twice.
+        answers: where its answers are kept; see ``Answers.ask`` for what is raised.
         progress: called with the items rated so far, and the answer, None at the start.
-
-    Raises:
-        EndpointError: if the server does not answer; everything it has said is in the cache.
-        JudgingError: if the cache holds another model's answers.
     """
-    answered = {}
-    for number, row in read_log(cache):
-        if row.get("model") != endpoint.model:
-            raise JudgingError(
-                f"{cache}, line {number}: answers of {row.get('model')}, not of {endpoint.model}; give another --rater"
-            )
-        answered[row["name"]] = row["text"]
-    for name, text in answered.items():
-        _take(name, text, ratings)
-    missing = [phrase for phrase in phrases if phrase.name not in ratings.latest and phrase.name not in answered]
+    questions = {
+        phrase.name: Question([{"role": "user", "content": prompt_for(phrase)}], {"temperature": 0.0})
+        for phrase in phrases
+        if phrase.name not in ratings.latest
+    }
     progress(len(ratings.latest), None)
-    questions = [Question([{"role": "user", "content": prompt_for(each)}], {"temperature": 0.0}) for each in missing]
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    with cache.open("a", encoding="utf-8") as stream:
-        for place, answer in endpoint.ask_all(questions):
-            name = missing[place].name
-            stream.write(
-                json.dumps({"model": endpoint.model, "name": name, "text": answer.text}, ensure_ascii=False) + "\n"
-            )
-            stream.flush()
-            _take(name, answer.text, ratings)
-            progress(len(ratings.latest), answer)
-
-
-def _take(name: str, text: str, ratings: Judgements) -> None:
-    """The last yes or no that an answer says counts."""
-    words = re.findall(r"\b(yes|no)\b", text.casefold())
-    if words and name not in ratings.latest:
-        ratings.record(name, words[-1])
+    for name, answer in answers.ask(endpoint, questions):
+        rating = read_rating(answer.text)
+        if rating is not None:
+            ratings.record(name, rating)
+        progress(len(ratings.latest), answer)

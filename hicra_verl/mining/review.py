@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from hicra_verl.grams.gramset import GramSet
+from hicra_verl.grams.gramset import FUNCTIONS, GramSet
+from hicra_verl.mining.judging import Choice, Judgements, Phrase
+from hicra_verl.mining.local_page import Sitting
 
 REJECT = "reject"
+VALUES = (*FUNCTIONS, REJECT)
 QUESTION = (
     "As it is used here, does the phrase steer the reasoning? If so, how: it concludes (deduction), chooses or opens "
     "an approach (branching), doubts or goes back (backtracing), or steers otherwise (other). If not, reject it."
 )
+
+
+def sitting(grams: GramSet, phrases: Sequence[Phrase], judgements: Judgements) -> Sitting:
+    """What a person sees: the candidates, and a key for each function."""
+    choices = [Choice(str(number), name, name) for number, name in enumerate(FUNCTIONS, 1)]
+    choices.append(Choice("r", REJECT, "reject"))
+    return Sitting(f"Review of {grams.name}", QUESTION, phrases, choices, judgements)
 
 
 def reviewed_set(grams: GramSet, judged: dict[str, str], name: str, reviewer: str) -> tuple[GramSet, int]:

@@ -217,7 +217,7 @@ def outputs() -> list[Case]:
         Case(
             "the samples cannot be written",
             words(),
-            ("amc23.jsonl", "cannot be written", "every sample before is kept"),
+            ("amc23.jsonl", "cannot be written", "what is in it is kept"),
             GOOD,
             prepare=nearly_full,
             file_limit=10_000,

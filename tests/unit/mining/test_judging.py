@@ -27,7 +27,8 @@ from hicra_verl.grams import load_grams
 from hicra_verl.grams.gramset import Gram, GramSet
 from hicra_verl.mining.annotate import read_answer
 from hicra_verl.mining.contexts import find_contexts
-from hicra_verl.mining.judging import Choice, Judgements, JudgingError, Phrase, page, serve
+from hicra_verl.mining.judging import Choice, Judgements, JudgingError, Phrase
+from hicra_verl.mining.local_page import Sitting, serve
 
 # --- a model ----------------------------------------------------------------------------------------------------------
 
@@ -192,7 +193,7 @@ def test_the_page_saves_each_judgement_and_only_this_page_can(tmp_path: Path) ->
         url = address
         ready.set()
 
-    thread = threading.Thread(target=serve, args=("T", "Q?", PAGE_PHRASES, CHOICES, judgements, opened))
+    thread = threading.Thread(target=serve, args=(Sitting("T", "Q?", PAGE_PHRASES, CHOICES, judgements), opened))
     thread.start()
     assert ready.wait(5)
     assert url.startswith("http://127.0.0.1:")
@@ -226,7 +227,9 @@ def test_spoilt_judgements_name_their_line(tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium: the page's script cannot be run")
 def test_the_pages_keys_in_a_browser(tmp_path: Path) -> None:
     """Keys judge, move, take back; the page then shows what is left. The page's own fetch is replaced."""
-    shown = page("T", "Q?", [Phrase(str(n), f"phrase {n}", "", []) for n in range(3)], CHOICES, {"1": "no"})
+    judgements = Judgements(tmp_path / "j.jsonl", ("yes", "no"))
+    judgements.record("1", "no")
+    shown = Sitting("T", "Q?", [Phrase(str(n), f"phrase {n}", "", []) for n in range(3)], CHOICES, judgements).page()
     script = """<script>
       const sent = []; window.fetch = async (to, how) => { sent.push(how.body); return {ok: true}; };
       const press = key => {

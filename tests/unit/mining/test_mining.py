@@ -27,6 +27,7 @@ from hicra_verl.mining.clustering import LEXICAL, ClusteringError, check_install
 from hicra_verl.mining.corpus import CorpusError, open_corpus
 from hicra_verl.mining.mine import Options, mine
 from hicra_verl.mining.ngrams import Words
+from hicra_verl.records import InputError
 
 # --- a corpus ---------------------------------------------------------------------------------------------------------
 
@@ -44,10 +45,14 @@ def test_parts_hold_every_solution_once(suffix: str, tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
-        ('{"response": "a", "correct": true}\n{"respon', {}, r"line 2: not a JSON object .* was the file cut off"),
-        ('{"response": "a", "correct": true}\n[1]\n', {}, "line 2: .*not an object"),
-        ('{"response": "a", "correct": true}\n{"correct": true}\n', {}, "no text in the field 'response'"),
-        ('{"response": "a", "correct": "yes"}\n', {}, "expected true, false or a number, got 'yes'"),
+        ('{"response": "a", "correct": true}\n{"respon', {}, r"line 2: .*not valid JSON.* was the file cut off"),
+        ('{"response": "a", "correct": true}\n[1]\n', {}, "line 2: expected a JSON object, got a list"),
+        (
+            '{"response": "a", "correct": true}\n{"correct": true}\n',
+            {},
+            "line 2: expected the field 'response' with text",
+        ),
+        ('{"response": "a", "correct": "yes"}\n', {}, 'expected true, false or a number, got "yes"'),
         ('{"x": "a", "correct": true}\n', {}, "none of response, output, solution, text; --field"),
         ('{"response": "a"}\n', {}, "--success names the one that says what succeeded"),
         ("", {}, "no rows"),
@@ -58,7 +63,7 @@ def test_what_is_no_corpus(content: str | None, options: dict[str, str], message
     path = tmp_path / "c.jsonl"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(CorpusError, match=message):
+    with pytest.raises(InputError, match=message):
         list(open_corpus([path], **options).texts())
 
 
@@ -186,7 +191,7 @@ def test_ray_data_gives_the_identical_file(tmp_path: Path, monkeypatch: pytest.M
     assert CliRunner().invoke(app, words_for(tmp_path, "local.json")).exit_code == 0
     assert (tmp_path / "ray.json").read_bytes() == (tmp_path / "local.json").read_bytes()
     assert bad.exit_code == 2
-    assert "no text in the field 'response'" in bad.output
+    assert "expected the field 'response' with text" in bad.output
     assert len(list((tmp_path / "ray.json.work").glob("documents-*/*.npz"))) > 3
 
 
@@ -257,7 +262,7 @@ def test_the_shipped_set_comes_out_again(tmp_path: Path) -> None:
     [
         (("--n", "5-3"), "--n 5-3: expected two numbers of words"),
         (("--keep", "2"), "equal to 1"),
-        (("--clusterer", "x"), "expected kmeans, agglomerative or hdbscan"),
+        (("--clusterer", "x"), "expected one of kmeans, agglomerative, hdbscan"),
         (("--allow", "x"), "expected one of numbers, variables, latex"),
         (("--embedder", "/no/such/model"), "cannot be loaded"),
         (("--success", "nothing"), "field 'nothing': expected true, false or a number"),

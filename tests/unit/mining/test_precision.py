@@ -13,7 +13,9 @@ from made_up_solutions import TEXTS, candidates, sample_of, solutions, write
 from typer.testing import CliRunner
 
 from hicra_verl.cli import app
-from hicra_verl.mining.precision import PrecisionError, fleiss_kappa, load_ratings, score, wilson_interval
+from hicra_verl.mining.judging import JudgingError
+from hicra_verl.mining.precision import fleiss_kappa, load_ratings, score, wilson_interval
+from hicra_verl.mining.sample import PrecisionError, load_items
 
 
 def test_a_blind_sample(tmp_path: Path) -> None:
@@ -112,8 +114,6 @@ def test_a_model_rates(tmp_path: Path) -> None:
     other = CliRunner().invoke(app, [*words[:-1], "another"])
     assert (other.exit_code, "answers of m, not of another" in " ".join(other.output.split())) == (2, True)
     assert "[[" in server.asked[0]["messages"][0]["content"]
-    from hicra_verl.mining.precision import load_items
-
     ratings = load_ratings(tmp_path / "sample" / "m.tsv", load_items(tmp_path / "sample"))
     assert len(ratings) == 11
 
@@ -152,16 +152,14 @@ def test_fleiss_by_hand() -> None:
     ("content", "message"),
     [
         ("a\tb\n", "expected the columns number and rating"),
-        ("number\trating\n77\tyes\n", "line 2: '77' is no item"),
-        ("number\trating\n1\tperhaps\n", "line 2, field 'rating': expected yes or no"),
+        ("number\trating\n77\tyes\n", "line 2, field 'number': \"77\" is no item"),
+        ("number\trating\n1\tperhaps\n", "line 2, field 'rating': expected one of yes, no, got"),
         ("number\trating\n1\tyes\n", "10 items are not rated yet"),
     ],
 )
 def test_unfinished_ratings(content: str, message: str, tmp_path: Path) -> None:
-    from hicra_verl.mining.precision import load_items
-
     write(tmp_path / "c.jsonl", solutions(200))
     sample_of(tmp_path)
     (tmp_path / "x.tsv").write_text(content)
-    with pytest.raises(PrecisionError, match=message):
+    with pytest.raises(JudgingError, match=message):
         load_ratings(tmp_path / "x.tsv", load_items(tmp_path / "sample"))

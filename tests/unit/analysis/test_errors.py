@@ -1,33 +1,24 @@
-"""`hicra errors` and `hicra forks`: why failed responses failed, and where a model is uncertain."""
+"""`hicra errors`: why failed responses failed."""
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import tiny_model
-import torch
 from conftest import DATA
 from fake_server import FakeServer
 from made_up_runs import make_run
 from typer.testing import CliRunner
 
 from hicra_verl.analysis import errors as causes
-from hicra_verl.analysis import forks
 from hicra_verl.analysis.runs import RunError
+from hicra_verl.asking import Answers
 from hicra_verl.cli import app
-from hicra_verl.grams import load_grams
-
-GRAMS = load_grams("paper")
-
-
-# --- causes of errors -------------------------------------------------------------------------------------------------
+from hicra_verl.records import InputError
 
 
 def test_letters_and_counts() -> None:
@@ -75,7 +66,7 @@ def test_errors_on_real_failures_with_faults(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 2
     assert "Every answer so far is saved" in done.output
-    kept = causes.load_verdicts(tmp_path / "out" / "answers.jsonl")
+    kept = Answers(tmp_path / "out" / "answers.jsonl").kept
     assert len(kept) == len(server.asked)
     assert 100 <= len(kept) < 200
     asked = list(server.asked)
@@ -109,55 +100,8 @@ def test_failures_of_a_run(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no failed response of the steps"):
         causes.load_failures(str(folder), [6], 3)
     (tmp_path / "x.jsonl").write_text('{"problem": "p", "response": "r"}\n')
-    with pytest.raises(RunError, match="neither 'correct' nor 'score'"):
+    with pytest.raises(InputError, match="expected the field 'correct' or 'score' or 'acc': did it succeed"):
         causes.load_failures(str(tmp_path / "x.jsonl"), None, 3)
     long = causes.question(causes.Failure(0, "p", "r", "x" * 100_000))
     assert "characters left out" in long
     assert len(long) < 65_000
-
-
-# --- forks ------------------------------------------------------------------------------------------------------------
-
-
-def test_portions_by_hand() -> None:
-    entropy = np.array([4.0, 3.0, 0.1, 0.2, 0.0, 2.0, 0.3, 0.1, 0.1, 0.2])
-    planning = np.array([True, False, True, False, False, True, False, False, False, False])
-    function = np.where(planning, 0, -1)
-    function[2] = 2
-    one = forks.TokenTrace(["x"] * 10, entropy, planning, function)
-    found = forks.portions([one], 0.3)  # 4.0, 3.0, 2.0
-    assert found["planning_high_entropy_share"] == pytest.approx(2 / 3)
-    assert found["high_entropy_planning_share"] == pytest.approx(2 / 3)
-    assert found["deduction_high_entropy_share"] == 1.0
-    assert found["backtracing_high_entropy_share"] == 0.0
-    assert math.isnan(found["branching_high_entropy_share"])
-    low, high = forks.interval([one, one], 0.3)["planning_high_entropy_share"]
-    assert low == high == pytest.approx(2 / 3)
-    assert "underlined" in forks.render([one], "t")
-
-
-def test_forks_with_a_model(tmp_path: Path) -> None:
-    """Entropies against the definition, token by token, and the command."""
-    tokenizer = tiny_model.train_tokenizer(["so we can see that 2 + 2 is 4, but wait, let's try 7."] * 3)
-    torch.manual_seed(0)
-    model = tiny_model.new_model(tokenizer).eval()
-    model.save_pretrained(tmp_path / "model")
-    tokenizer.save_pretrained(tmp_path / "model")
-    prompt, response = "2 + 2", "so we can see that 4"
-    ((ids, entropy),) = forks.token_entropies(model, tokenizer, [(prompt, response), (prompt, "")], 0.7)
-    before = tokenizer(prompt)["input_ids"]
-    for place in range(len(ids)):
-        with torch.no_grad():
-            logits = model(torch.tensor([[*before, *ids[:place]]])).logits[0, -1] / 0.7
-        probabilities = torch.softmax(logits.double(), dim=-1)
-        expected = -sum(p * math.log(p) for p in probabilities.tolist())
-        assert entropy[place] == pytest.approx(expected, abs=1e-4)
-    rows = [{"problem": prompt, "response": response}, {"input": prompt, "output": "but wait, 7"}]
-    (tmp_path / "r.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    words = ["forks", str(tmp_path / "r.jsonl"), "--model", str(tmp_path / "model"), "-o", str(tmp_path / "out")]
-    done = CliRunner().invoke(app, words)
-    assert done.exit_code == 0, done.output
-    assert "Paper, at the top 30%" in done.output
-    with (tmp_path / "out" / "forks.csv").open() as stream:
-        assert len(list(csv.DictReader(stream))) == 4 * 6
-    assert "deduction" in (tmp_path / "out" / "forks.html").read_text()

@@ -1,0 +1,156 @@
+"""The page on which a person judges phrases: for this machine alone, one key a judgement."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from hicra_verl.append_log import AppendLogError
+from hicra_verl.mining.judging import Choice, Judgements, JudgingError, Phrase
+from hicra_verl.mining.page import fill
+from hicra_verl.records import whole_number
+
+LOOPBACK = "127.0.0.1"
+MAX_REQUEST_BYTES = 10_000
+IDLE_S = 20  # a connection that says nothing for so long is closed
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",  # the address holds the token
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+}
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """What is judged on a page.
+
+    Attributes:
+        title: the page's heading.
+        question: what is to be judged, in a sentence.
+        phrases: what is judged, in this order.
+        choices: the possible judgements.
+        judgements: where they are saved.
+    """
+
+    title: str
+    question: str
+    phrases: Sequence[Phrase]
+    choices: Sequence[Choice]
+    judgements: Judgements
+
+    def page(self) -> str:
+        """The page's HTML, with the phrases, the choices, and what has been judged."""
+        data = {
+            "phrases": [{**vars(phrase), "contexts": [list(c) for c in phrase.contexts]} for phrase in self.phrases],
+            "choices": [vars(choice) for choice in self.choices],
+            "judged": self.judgements.latest,
+        }
+        return fill("judging.html", {"TITLE": self.title, "QUESTION": self.question}, {"DATA": data})
+
+    def record(self, body: bytes) -> tuple[int, str]:
+        """Save what the page sends; the status and the text of the answer."""
+        try:
+            asked: Any = json.loads(body)
+            name, value = asked["name"], asked["value"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return 400, "expected a name and a value"
+        if name not in [phrase.name for phrase in self.phrases]:
+            return 400, "no such phrase"
+        if value is not None and value not in [choice.value for choice in self.choices]:
+            return 400, "no such judgement"
+        try:
+            self.judgements.record(name, value)
+        except AppendLogError as error:
+            return 500, str(error)
+        return 200, "saved"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = IDLE_S
+    server: _Server
+
+    def _is_ours(self) -> bool:
+        """Whether the request knows the token, and comes from the page itself."""
+        hosts = [f"{name}:{self.server.server_port}" for name in (LOOPBACK, "localhost")]
+        start = f"/{self.server.token}/"
+        origin, site = self.headers.get("Origin"), self.headers.get("Sec-Fetch-Site", "same-origin")
+        return (
+            self.headers.get("Host") in hosts
+            and origin in (None, *(f"http://{host}" for host in hosts))
+            and site in ("same-origin", "none")
+            and secrets.compare_digest(self.path[: len(start)].encode(), start.encode())
+        )
+
+    def _answer(self, status: int, body: str, kind: str = "text/plain") -> None:
+        content = body.encode("utf-8", errors="replace")
+        self.send_response(status)
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+        self.send_header("Content-Length", str(len(content)))
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def do_GET(self) -> None:
+        if self._is_ours():
+            self._answer(200, self.server.sitting.page(), "text/html")
+        else:
+            self._answer(404, "not found")
+
+    def do_POST(self) -> None:
+        length = whole_number(self.headers.get("Content-Length", ""))
+        if not self._is_ours() or length is None or length > MAX_REQUEST_BYTES:
+            self._answer(404, "not found")
+            return
+        body = self.rfile.read(length)
+        if self.path.endswith("/done"):
+            self._answer(200, "saved")
+            threading.Thread(target=self.server.shutdown).start()
+        else:
+            self._answer(*self.server.sitting.record(body))
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass  # a line for each key pressed helps nobody
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, sitting: Sitting, port: int) -> None:
+        self.sitting, self.token = sitting, secrets.token_urlsafe(16)
+        super().__init__((LOOPBACK, port), _Handler)
+
+
+def serve(sitting: Sitting, opened: Callable[[str], None], port: int = 0) -> None:
+    """Serve the page until its "done" is pressed or the process is interrupted.
+
+    Only this machine can reach it, and only who knows the address, which holds a random token; so no other page in the
+    browser can read or judge.
+
+    Args:
+        sitting: what is judged.
+        opened: called with the address.
+        port: 0 for any free one.
+
+    Raises:
+        JudgingError: if the port cannot be had.
+    """
+    try:
+        server = _Server(sitting, port)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise JudgingError(f"--port {port}: {reason}", remedy="--port 0 takes any free one") from error
+    try:
+        opened(f"http://{LOOPBACK}:{server.server_port}/{server.token}/")
+        server.serve_forever()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.server_close()
