@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from rich.filesize import decimal
+
 from hicra_verl.data import hub
 from hicra_verl.data.prepare import benchmark_texts, prepare
 from hicra_verl.data.problems import DataError
@@ -157,15 +159,15 @@ def check_sets(
         nonlocal total
         found = hub.list_files(name, SOURCES[name], commits.get(name))
         total += found.bytes
-        lines = [f"{path} ({_size(size)})" for path, size in {**found.files, **found.extra}.items()]
+        lines = [f"{path} ({decimal(size)})" for path, size in {**found.files, **found.extra}.items()]
         newest = "this one" if found.newest == found.revision else found.newest[:12]
         newest += ", with other content" if found.changed else "" if newest == "this one" else ", the same content"
         listed = "\n".join([*lines, f"and not {found.others} other files"])
-        rows.append((name, found.revision[:12], listed, newest, _size(found.bytes)))
+        rows.append((name, found.revision[:12], listed, newest, decimal(found.bytes)))
 
     failed = _each(names, check, complain)
     columns = ("name", "commit", "would be read", "newest commit", "size")
-    note = f"{len(rows)} of {len(names)} data sets can be read: {_size(total)} to fetch"
+    note = f"{len(rows)} of {len(names)} data sets can be read: {decimal(total)} to fetch"
     show(Table("hicra data check", columns, rows, (note,), words=4))
     _raise_if(failed, names)
 
@@ -183,11 +185,3 @@ def list_sets() -> Table:
         for name, source in SOURCES.items()
     ]
     return Table("hicra data", ("name", "for", "hub", "commit", "rows (published)"), rows, words=4)
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"

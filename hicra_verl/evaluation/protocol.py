@@ -23,27 +23,7 @@ from hicra_verl.version import __version__
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is asked for.
-
-    Attributes:
-        benchmarks: their names.
-        model: folder or hub name; with ``base_url``, the server's name for it.
-        output: the folder of the results.
-        sampling: how to sample.
-        data: the folder that `hicra data` wrote.
-        template: the prompt template.
-        row: the row that this fills, as ``--row`` names it.
-        samples: a problem; None for the paper's.
-        limit: only so many problems of each benchmark.
-        seed: each sample's seed follows from it.
-        grams: the gram set for semantic entropy.
-        base_url: an OpenAI-compatible server instead of vLLM here.
-        replicas: vLLM copies over a Ray cluster; 0 for one in this process.
-        gpus_each: of each copy.
-        vllm_arguments: for ``vllm.LLM``.
-        concurrency: requests in flight to ``base_url``.
-        timeout_s: of one of them.
-    """
+    """What is asked for: the options of `hicra eval`, whose help says what each means."""
 
     benchmarks: Sequence[str]
     model: str
@@ -65,7 +45,7 @@ class Evaluation:
 
     def engine(self) -> Engine:
         """What generates."""
-        if self.base_url:
+        if self.base_url is not None:
             from hicra_verl.endpoint import Endpoint
 
             return EndpointEngine(Endpoint(self.base_url, self.model, self.concurrency, self.timeout_s), self.sampling)
