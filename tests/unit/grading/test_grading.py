@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hicra_verl.grading import GradingPool, algebra, answers, grade, last_boxed, lists, numerals, units
+from hicra_verl.grading import pool as pool_module
 from hicra_verl.grading.answers import MAX_ANSWER_CHARACTERS, choice_equal, number_equal
 from hicra_verl.grading.grade import start
 from hicra_verl.grading.pool import GradingError
@@ -207,6 +208,15 @@ def test_a_thousand_hostile_answers() -> None:
         # Each within its limit, however many were stopped; a stopped process is replaced in about two seconds.
         assert took < 60 + 4 * (reasons.count("timed_out") + reasons.count("failed"))
         assert grade(r"\boxed{\sqrt{49}}", "7", pool=pool).reason == "equivalent"  # the pool is alive
+
+
+@pytest.mark.parametrize("workers", ["0", "-1", "x", "1.5", "²", "99999", " ", "1e9"])
+def test_a_pool_of_no_processes_is_refused(workers: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would wait for ever."""
+    monkeypatch.setattr(pool_module, "_shared", None)
+    monkeypatch.setenv("HICRA_GRADING_WORKERS", workers)
+    with pytest.raises(GradingError, match=f"HICRA_GRADING_WORKERS={workers}: .*from 1 to 256"):
+        compute_score("x", "\\boxed{x+1}", "1+x")
 
 
 def test_a_grader_that_cannot_work_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
