@@ -206,17 +206,17 @@ def check_argument(where: str, value: Any, annotation: Any) -> Any:
     Raises:
         HicraConfigError: if it is of another type, or out of range.
     """
-    kind, ranges = annotation, []
-    if typing.get_origin(annotation) is Annotated:
-        kind, *ranges = typing.get_args(annotation)
-    choices = typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, types.UnionType) else (kind,)
-    plain = tuple(typing.get_origin(choice) or choice for choice in choices if choice is not Any)
+    optional = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    choices = typing.get_args(annotation) if optional else (annotation,)
+    ranges = [limits for choice in choices for limits in getattr(choice, "__metadata__", ())]
+    kinds = [getattr(choice, "__origin__", choice) for choice in choices if choice is not Any]  # without Annotated
+    plain = tuple(typing.get_origin(kind) or kind for kind in kinds)
     if float in plain and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if plain and (not isinstance(value, plain) or (isinstance(value, bool) and bool not in plain)):
         raise HicraConfigError(f"{where}={value!r}: expected {_kind(plain)}")
     for limits in ranges:
-        if isinstance(limits, Between) and not limits.holds(value):
+        if isinstance(limits, Between) and value is not None and not limits.holds(value):
             name = where.rpartition(".")[2]
             raise HicraConfigError(f"{where}={value!r}: expected a number with {limits.about(name)}")
     return value

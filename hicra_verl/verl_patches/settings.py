@@ -91,6 +91,7 @@ def wrap_need_critic(original: Callable[..., Any]) -> Callable[..., Any]:
         measure_only = (config.algorithm.get("hicra") or {}).get("measure_only") is True
         if estimator != ESTIMATOR and not measure_only:
             if config.algorithm.get("hicra") is not None:
+                read_settings(config.algorithm)  # a misspelt measure_only must not pass for a run without HICRA
                 warnings.warn(f"algorithm.hicra is set, but adv_estimator={estimator}: HICRA is off", stacklevel=2)
             return bool(original(config))
         if estimator == ESTIMATOR and measure_only:
@@ -174,12 +175,12 @@ def _prepare(config: Any, settings: HicraConfig) -> None:
         grams,
         GramMatcher(grams, table),
         folder,
-        _checkpoint_resumed(config.trainer, folder) is not None,
+        checkpoint_resumed(config.trainer, folder) is not None,
         functools.partial(token_texts, token_bytes=table, tokenizer=tokenizer),
     )
-    checkpoint = _checkpoint_resumed(config.trainer, folder)
+    checkpoint = checkpoint_resumed(config.trainer, folder)
     if checkpoint is not None and not settings.measure_only:
-        active.shaper.load_state(checkpoint)
+        active.shaper.shaping.load(checkpoint)
     what = "measuring only" if settings.measure_only else _in_words(settings, active.shaper)
     print(f"[hicra] {grams.name}: {len(grams)} grams (sha256 {grams.sha256[:12]}), {what}")
 
@@ -187,14 +188,14 @@ def _prepare(config: Any, settings: HicraConfig) -> None:
 def _in_words(settings: HicraConfig, shaper: StepShaper) -> str:
     words = f"alpha {settings.alpha}, base {settings.base}"
     for what, name, usual in (
-        ("selector", shaper.selector.name, "grams"),
-        ("shaping", shaper.shaper.name, "hicra"),
+        ("selector", shaper.shaping.selector.name, "grams"),
+        ("shaping", shaper.shaping.shaper.name, "hicra"),
     ):
         words += f", {what} {name}" if name != usual else ""
     return words
 
 
-def _checkpoint_resumed(trainer: Any, folder: Path) -> Path | None:
+def checkpoint_resumed(trainer: Any, folder: Path) -> Path | None:
     """The checkpoint that verl will go on from; None if it begins anew."""
     if trainer.resume_mode == "resume_path":
         return Path(trainer.resume_from_path)
