@@ -16,7 +16,6 @@ from hicra_verl.extensions import (
     Fraction,
     HicraConfigError,
     check_argument,
-    parameters_of,
 )
 
 ESTIMATOR = "hicra"
@@ -79,7 +78,7 @@ class HicraConfig:
             HicraConfigError: if there is none of that name, its arguments are wrong, or alpha is set and not used.
         """
         shaper = SHAPERS.build(self.shaping, self.shaping_args, alpha=self.alpha)
-        if self.alpha != PAPER_ALPHA and "alpha" not in parameters_of(shaper.target):
+        if self.alpha != PAPER_ALPHA and "alpha" not in SHAPERS.parameters_of(shaper.target):
             raise HicraConfigError(f"algorithm.hicra.alpha={self.alpha}: the shaping {self.shaping} has no alpha")
         selector = str(self.selector or getattr(shaper.target, "selects", "grams"))
         return SELECTORS.build(selector, self.selector_args), shaper

@@ -14,6 +14,7 @@ import importlib
 import inspect
 import math
 import pkgutil
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -95,11 +96,13 @@ class Registry:
     Attributes:
         setting: the key under ``algorithm.hicra``; that of the arguments is ``{setting}_args``.
         package: the package whose modules hold those that ship here, and the group of entry points.
+        called_with: how many tensors and batches it is called with.
         given: arguments that come from settings of their own, by name: the setting.
     """
 
     setting: str
     package: str
+    called_with: int
     given: dict[str, str] = field(default_factory=dict)
     shipped: dict[str, Callable[..., Any]] = field(default_factory=dict)
 
@@ -136,9 +139,9 @@ class Registry:
             raise HicraConfigError(f"{where}: {nearest(name, known)} Your own: package.module:Object")
         try:
             target = functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
-        except (ImportError, AttributeError, ValueError) as error:
+        except Exception as error:  # whatever a guest's module does when it is imported
             raise HicraConfigError(
-                f"{where}: cannot be imported ({error})",
+                f"{where}: cannot be imported ({type(error).__name__}: {error})",
                 remedy="its package must be installed, or on PYTHONPATH, wherever verl's trainer runs",
             ) from error
         if not callable(target):
@@ -158,7 +161,7 @@ class Registry:
         """
         target: Any = self.find(name)
         where = f"algorithm.hicra.{self.setting}_args"
-        taken = parameters_of(target)
+        taken = self.parameters_of(target)
         for key in arguments:
             if key in self.given:
                 raise HicraConfigError(f"{where}.{key}: set {self.given[key]} instead")
@@ -176,28 +179,41 @@ class Registry:
         if not inspect.isclass(target):
             return Extension(name, functools.partial(target, **words), target)
         try:
-            return Extension(name, typing.cast("Callable[..., Any]", target(**words)), target)
+            built: Any = target(**words)
         except HicraError:
             raise
         except (TypeError, ValueError) as error:
             raise HicraConfigError(f"{where}: {name} refuses its arguments: {error}") from error
+        if not callable(built):
+            raise HicraConfigError(f"algorithm.hicra.{self.setting}={name!r}: its class has no __call__")
+        return Extension(name, built, target)
+
+    def parameters_of(self, target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+        """The arguments that settings can give: those of a class, or of a function after what it is called with."""
+        parameters = list(inspect.signature(target).parameters.values())
+        kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        return {
+            parameter.name: parameter.replace(annotation=_annotation(parameter, target))
+            for parameter in parameters[0 if inspect.isclass(target) else self.called_with :]
+            if parameter.kind in kinds
+        }
 
 
-SELECTORS = Registry("selector", "hicra_verl.selectors")
-SHAPERS = Registry("shaping", "hicra_verl.shapers", {"alpha": "algorithm.hicra.alpha"})
+SELECTORS = Registry("selector", "hicra_verl.selectors", 1)
+SHAPERS = Registry("shaping", "hicra_verl.shapers", 3, {"alpha": "algorithm.hicra.alpha"})
 
 
-def parameters_of(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The arguments that settings can give: those of a class's constructor, or a function's keyword-only ones."""
-    signature = inspect.signature(target)
-    hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
-    kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    wanted = kinds if inspect.isclass(target) else kinds[:1]
-    return {
-        name: parameter.replace(annotation=hints.get(name, Any))
-        for name, parameter in signature.parameters.items()
-        if parameter.kind in wanted
-    }
+def _annotation(parameter: inspect.Parameter, target: Any) -> Any:
+    """What a parameter's annotation says; Any where it has none, or one of names imported for type checking only."""
+    if parameter.annotation is inspect.Parameter.empty:
+        return Any
+    if not isinstance(parameter.annotation, str):
+        return parameter.annotation
+    names = vars(sys.modules[target.__module__])
+    try:
+        return eval(parameter.annotation, names)
+    except NameError:
+        return Any
 
 
 def check_argument(where: str, value: Any, annotation: Any) -> Any:

@@ -124,7 +124,7 @@ def test_what_a_trainer_lacks_is_refused_by_name() -> None:
         (
             "absent_package:thing",
             {},
-            "cannot be imported (No module named 'absent_package'); its package must be installed",
+            "cannot be imported (ModuleNotFoundError: No module named 'absent_package'); its package must be installed",
         ),
         ("hicra_verl.rollout:absent", {}, "cannot be imported"),
         ("hicra_verl.version:__version__", {}, "expected a function or a class, got str"),
@@ -138,7 +138,11 @@ def test_wrong_names_and_arguments(name: str, arguments: dict[str, Any], message
 def test_one_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"guest_{random.randrange(10**9)}"
     (tmp_path / f"{name}.py").write_text(
-        "def long_words(batch, *, at_least: int = 3):\n"
+        "from __future__ import annotations\n"
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n"
+        "    from hicra_verl.rollout import RolloutBatch\n"
+        "def long_words(batch: RolloutBatch, at_least: int = 3) -> Tensor:\n"
         "    lengths = [len(spelt or b'') for spelt in batch.token_bytes]\n"
         "    import torch\n"
         "    return torch.tensor(lengths)[batch.token_ids] >= at_least\n"
@@ -149,3 +153,24 @@ def test_one_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     )
     assert SELECTORS.build(f"{name}:long_words", {"at_least": 4}).call(batch).tolist() == [[False, True, False]]
     sys.modules.pop(name)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("def thing(batch):\n    return (", "cannot be imported (SyntaxError"),
+        ("1 / 0", "cannot be imported (ZeroDivisionError"),
+        ("class thing:\n    pass\n", "its class has no __call__"),
+        (
+            "class thing:\n    def __init__(self):\n        raise ValueError('too late')\n",
+            "refuses its arguments: too late",
+        ),
+        ("other = 1\n", "has no attribute 'thing'"),
+    ],
+)
+def test_a_guests_mistakes(source: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"guest_{random.randrange(10**9)}"
+    (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(HicraConfigError, match=re.escape(message)):
+        SELECTORS.build(f"{name}:thing", {})
