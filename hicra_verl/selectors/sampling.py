@@ -7,12 +7,15 @@ from typing import Annotated
 
 import torch
 
-from hicra_verl.extensions import SELECTORS, Between, Fraction
+from hicra_verl.extensions import SELECTORS, Between, Fraction, needs
 from hicra_verl.rollout import RolloutBatch
 
 
 @SELECTORS.register("random")
-def random(batch: RolloutBatch, *, fraction: Fraction | None = None, seed: int = 0) -> torch.Tensor:
+@needs("planning_mask")
+def random(
+    batch: RolloutBatch, *, fraction: Fraction | None = None, seed: Annotated[int, Between(0, 2**32 - 1)] = 0
+) -> torch.Tensor:
     """Tokens drawn at random: as many of the batch as lie in strategic grams, or a fraction (ours).
 
     The draw depends on the seed and on the batch alone, so a resumed run draws the same.

@@ -18,7 +18,7 @@ def centred(advantages: torch.Tensor, mask: torch.Tensor, batch: RolloutBatch, *
     """``A' - mean(A' - A)``, A' HICRA's, the mean over the policy's own tokens of the batch (ours)."""
     shaped = shape_advantages(advantages, mask, alpha)
     shift = (shaped - advantages)[batch.response_mask]
-    return shaped - shift.mean() if len(shift) else shaped
+    return shaped - shift.mean() if len(shift) and alpha else shaped
 
 
 @SHAPERS.register("norm_matched")
@@ -26,4 +26,4 @@ def norm_matched(advantages: torch.Tensor, mask: torch.Tensor, batch: RolloutBat
     """``A' * |A|_2 / |A'|_2``, A' HICRA's, the norms over the policy's own tokens of the batch (ours)."""
     shaped = shape_advantages(advantages, mask, alpha)
     before, after = advantages[batch.response_mask].norm(), shaped[batch.response_mask].norm()
-    return shaped * (before / after) if after > 0 else shaped
+    return shaped * (before / after) if after > 0 and alpha else shaped

@@ -20,13 +20,13 @@ def hicra(advantages: torch.Tensor, mask: torch.Tensor, batch: RolloutBatch, *, 
 @SHAPERS.register("credit_only")
 def credit_only(advantages: torch.Tensor, mask: torch.Tensor, batch: RolloutBatch, *, alpha: float) -> torch.Tensor:
     """``A + alpha * max(A, 0)`` on selected tokens: HICRA's credit without its mercy (ours)."""
-    return advantages + alpha * mask * advantages.clamp(min=0)
+    return advantages + alpha * mask * advantages.clamp(min=0) if alpha else advantages.clone()
 
 
 @SHAPERS.register("penalty_only")
 def penalty_only(advantages: torch.Tensor, mask: torch.Tensor, batch: RolloutBatch, *, alpha: float) -> torch.Tensor:
     """``A + alpha * max(-A, 0)`` on selected tokens: HICRA's softened penalty without its credit (ours)."""
-    return advantages + alpha * mask * (-advantages).clamp(min=0)
+    return advantages + alpha * mask * (-advantages).clamp(min=0) if alpha else advantages.clone()
 
 
 @SHAPERS.register("scale")
@@ -44,21 +44,21 @@ def released(
 
     On selected tokens, and on each response's tokens of highest entropy (the top ``fraction`` of the response) where
     the response has a positive advantage and is longer than its group's mean; groups without a positive advantage are
-    skipped.
+    skipped. Of an agent loop's several outputs, each counts as a response.
     """
     own, lengths = batch.response_mask, batch.response_mask.sum(dim=1).float()
     good = ((advantages > 0) & own).any(dim=1)
-    chosen = torch.zeros_like(own)
+    chosen = torch.zeros_like(mask)
     members: dict[str, list[int]] = defaultdict(list)
     for row, group in enumerate(batch.require("groups", "released")):
         members[group].append(row)
     for rows in members.values():
         if not good[rows].any():
             continue
-        chosen[rows] = mask[rows] > 0
+        chosen[rows] = mask[rows]
         for row in rows:
             if good[row] and lengths[row] > lengths[rows].mean():
                 entropies = batch.require("entropies", "released")[row]
                 threshold = entropies[own[row]].quantile(1 - fraction)
-                chosen[row] |= own[row] & (entropies > threshold)
+                chosen[row][own[row] & (entropies > threshold)] = 1
     return shape_advantages(advantages, chosen, alpha)

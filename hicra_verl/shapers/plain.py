@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from hicra_verl.extensions import SHAPERS
+from hicra_verl.extensions import SHAPERS, selects
 from hicra_verl.rollout import RolloutBatch
 
 
@@ -15,15 +15,17 @@ def none(advantages: torch.Tensor, mask: torch.Tensor, batch: RolloutBatch) -> t
 
 
 @SHAPERS.register("mask_out")
+@selects("high_entropy")
 def mask_out(
-    advantages: torch.Tensor, mask: torch.Tensor, batch: RolloutBatch, *, per_kept_token: bool = True
+    advantages: torch.Tensor, mask: torch.Tensor, batch: RolloutBatch, *, per_kept_token: bool = False
 ) -> torch.Tensor:
-    """``A * N / K`` on the K selected tokens of N, ``0`` on the others: only selected tokens learn.
+    """``A`` on selected tokens, ``0`` on the others: only selected tokens learn.
 
-    The 80/20 rule (arXiv 2506.01939, equation 6) is this with ``selector=high_entropy selector_args.fraction=0.2``. Its
-    loss divides by the kept tokens; N / K makes verl's ``token-mean``, which divides by all, do so.
-    ``per_kept_token=false`` leaves the division by all tokens, as an earlier version of that paper has it.
+    The 80/20 rule (arXiv 2506.01939, equation 6) is this with ``selector_args={fraction: 0.2}``. Its loss divides by
+    the kept tokens; ``per_kept_token=true`` multiplies by all over kept ones, so that verl's ``token-mean`` does so,
+    on the whole (verl averages each mini-batch). Its code ranks each micro-batch by the policy being updated; here it
+    is the whole batch, by the policy before the step.
     """
-    kept = mask.sum()
-    scale = batch.response_mask.sum() / kept if per_kept_token and kept > 0 else 1.0
+    kept = mask.sum(dtype=torch.float64)
+    scale = float(batch.response_mask.sum() / kept) if per_kept_token and kept > 0 else 1.0
     return advantages * mask * scale

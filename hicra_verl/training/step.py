@@ -50,7 +50,8 @@ class StepShaper:
         self.traces: TraceWriter | None = None
         if config.traces and folder is not None and token_texts is not None:
             self.traces = TraceWriter(folder, config.traces, token_texts, grams)
-        self._any_match = config.allow_no_match or self.shaping.selector.name != "grams"
+        uses_grams = config.measure_only or "planning_mask" in self.shaping.selector.needs
+        self._any_match = config.allow_no_match or not uses_grams
         self._start_step()
 
     def _start_step(self) -> None:

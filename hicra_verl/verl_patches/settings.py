@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hicra_verl.config import ESTIMATOR, HicraConfig
 from hicra_verl.errors import nearest
 from hicra_verl.extensions import HicraConfigError
-from hicra_verl.training.checkpoints import TRACKER_FILE, step_folder, tracked_step
+from hicra_verl.training.checkpoints import step_folder, tracked_step
 from hicra_verl.verl_patches import active
 from hicra_verl.verl_patches.patches import PATCHES, REGISTRY, find, problems
 
@@ -120,13 +120,18 @@ def _refuse_unknown_verl(what: str) -> None:
         )
 
 
+def _is_v1(config: Any) -> bool:
+    """Whether verl's V1 trainer will run. The disaggregated ones inherit its switch; they alone have a ``rollout``."""
+    return bool((config.get("trainer") or {}).get("use_v1")) and config.get("rollout") is None
+
+
 def _refuse_what_only_v1_can(config: Any, settings: HicraConfig) -> None:
-    if settings.traces and not config.trainer.get("use_v1", False):
+    if settings.traces and not _is_v1(config):
         raise HicraConfigError("algorithm.hicra.traces needs trainer.use_v1=true (the others do not write them)")
     if settings.measure_only:
         return
     correction = config.algorithm.get("rollout_correction") or {}
-    use_v1 = bool((config.get("trainer") or {}).get("use_v1"))
+    use_v1 = _is_v1(config)
     for extension in settings.extensions():
         for reason, wanted, holds in (
             ("trainer.use_v1=true (the other trainers drop the entropy)", "entropies", use_v1),
@@ -164,22 +169,24 @@ def _prepare(config: Any, settings: HicraConfig) -> None:
     from hicra_verl.training.step import StepShaper
 
     model = config.actor_rollout_ref.model
-    if active.shaper is not None and (active.shaper.config, active.shaper.grams) == (settings, grams):
-        return  # verl asks more than once while it builds a trainer
     path = copy_to_local(model.get("tokenizer_path") or model.path, use_shm=model.get("use_shm", False))
     tokenizer = hf_tokenizer(path, trust_remote_code=model.get("trust_remote_code", False))
     folder = Path(config.trainer.default_local_dir).absolute()
+    checkpoint = checkpoint_resumed(config.trainer, folder)
+    prepared = (settings, grams, folder, checkpoint)
+    if active.shaper is not None and active.prepared == prepared:
+        return  # verl asks more than once while it builds a trainer
     table = token_bytes(tokenizer)
     active.shaper = StepShaper(
         settings,
         grams,
         GramMatcher(grams, table),
         folder,
-        checkpoint_resumed(config.trainer, folder) is not None,
+        checkpoint is not None,
         functools.partial(token_texts, token_bytes=table, tokenizer=tokenizer),
     )
-    checkpoint = checkpoint_resumed(config.trainer, folder)
-    if checkpoint is not None and not settings.measure_only:
+    active.prepared = prepared
+    if checkpoint is not None:
         active.shaper.shaping.load(checkpoint)
     what = "measuring only" if settings.measure_only else _in_words(settings, active.shaper)
     print(f"[hicra] {grams.name}: {len(grams)} grams (sha256 {grams.sha256[:12]}), {what}")
@@ -197,11 +204,10 @@ def _in_words(settings: HicraConfig, shaper: StepShaper) -> str:
 
 def checkpoint_resumed(trainer: Any, folder: Path) -> Path | None:
     """The checkpoint that verl will go on from; None if it begins anew."""
-    if trainer.resume_mode == "resume_path":
+    if trainer.resume_mode == "resume_path" and trainer.resume_from_path:
         return Path(trainer.resume_from_path)
-    if trainer.resume_mode != "auto" or not (folder / TRACKER_FILE).exists():
-        return None
-    return step_folder(folder, tracked_step(folder) or 0)
+    step = tracked_step(folder) if trainer.resume_mode == "auto" else None
+    return None if step is None else step_folder(folder, step)
 
 
 def _check_stages(config: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,8 @@ from verl.trainer.ppo import utils as ppo_utils
 from verl_batches import GRAMS, TABLE, batch
 
 from hicra_verl.config import HicraConfig
-from hicra_verl.extensions import SELECTORS, HicraConfigError
+from hicra_verl.errors import HicraError
+from hicra_verl.extensions import SELECTORS, SHAPERS, HicraConfigError
 from hicra_verl.grams.matcher import GramMatcher
 from hicra_verl.training.step import StepShaper
 from hicra_verl.verl_patches import active, staged
@@ -120,9 +122,9 @@ def test_a_state_is_saved_before_the_checkpoint_and_taken_up_again(
     again = counting()
     again.shaping.load(saved.parent)
     assert again.shaping.shaper.call.seen == 3  # type: ignore[attr-defined]
-    with pytest.raises(HicraConfigError, match=r"hicra_state.pt: holds no state, but the shaper .*Counting has one"):
+    with pytest.raises(HicraError, match=r"hicra_state.pt: holds no state, but the shaper .*Counting has one"):
         counting().shaping.load(tmp_path)
-    with pytest.raises(HicraConfigError, match="holds the state of .*Counting, but the shaper stare has one"):
+    with pytest.raises(HicraError, match="holds the state of .*Counting, but the shaper stare has one"):
         counting(shaping="stare").shaping.load(saved.parent)
     counting(shaping="hicra").shaping.load(tmp_path / "nowhere")
 
@@ -136,6 +138,9 @@ def test_a_checkpoint_to_go_on_from(tmp_path: Path) -> None:
     (tmp_path / "latest_checkpointed_iteration.txt").write_text("3")
     assert resumed() == tmp_path / "global_step_3"
     assert resumed(resume_mode="disable") is None
+    (tmp_path / "latest_checkpointed_iteration.txt").write_text("4")
+    assert resumed() is None, "verl begins anew where the folder is missing"
+    assert resumed(resume_mode="resume_path", resume_from_path=None) is None
     assert resumed(resume_mode="resume_path", resume_from_path="/x/global_step_9") == Path("/x/global_step_9")
 
 
@@ -154,5 +159,126 @@ def test_what_a_selector_may_return(monkeypatch: pytest.MonkeyPatch, returned: A
     monkeypatch.setitem(SELECTORS.shipped, "odd", lambda batch: returned)
     shaper = StepShaper(HicraConfig(selector="odd"), GRAMS, GramMatcher(GRAMS, TABLE))
     data = batch().batch
-    with pytest.raises(HicraConfigError, match=re.escape(message)):
+    with pytest.raises(HicraError, match=re.escape(message)):
         shaper.shape(torch.ones(16, 12), data["responses"], data["response_mask"])
+
+
+class InPlace:
+    """What a guest should not do."""
+
+    def __call__(self, advantages: torch.Tensor, mask: torch.Tensor, batch: Any) -> torch.Tensor:
+        batch.response_mask[:] = False
+        advantages += mask
+        return advantages
+
+
+def test_a_guest_that_works_in_place_spoils_nothing() -> None:
+    shaper = StepShaper(HicraConfig(shaping=f"{__name__}:InPlace"), GRAMS, GramMatcher(GRAMS, TABLE))
+    data, base = batch().batch, torch.ones(16, 12)
+    shaped = shaper.shape(base, data["responses"], data["response_mask"])
+    assert torch.equal(base, torch.ones(16, 12)), "verl uses the tensor as the returns, too"
+    assert shaper.take_metrics(None)["hicra/tokens_changed"] == float((shaped != 1).sum()) > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("shaping", ["hicra", "scale", "centred", "none"])
+def test_the_dtype_stays(shaping: str, dtype: torch.dtype) -> None:
+    shaper = StepShaper(HicraConfig(shaping=shaping, selector="first_tokens"), GRAMS, GramMatcher(GRAMS, TABLE))
+    data = batch().batch
+    shaped = shaper.shape(torch.ones(16, 12, dtype=dtype), data["responses"], data["response_mask"])
+    assert shaped.dtype == dtype
+
+
+class Unreadable(Counting):
+    """A state that torch would not read back."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seen": Counter("seen"), "path": Path("x")}
+
+
+def test_a_state_that_cannot_be_read_back_is_refused_at_the_start() -> None:
+    with pytest.raises(HicraError, match="cannot be read back .*a state holds numbers, texts and tensors"):
+        counting(shaping=f"{__name__}:Unreadable")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"no state at all"])
+def test_a_spoilt_state_is_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "hicra_state.pt").write_bytes(content)
+    with pytest.raises(HicraError, match="hicra_state.pt: cannot be read back"):
+        counting().shaping.load(tmp_path)
+
+
+instance = Counting()
+
+
+def test_an_instance_and_the_parts_of_a_union_keep_their_state(tmp_path: Path) -> None:
+    assert SHAPERS.build(f"{__name__}:instance", {}).stateful
+    part = {"selector": f"{__name__}:Seeing", "args": {"count": 2}}
+    arguments = {"of": ["grams", part]}
+    shaper = StepShaper(
+        HicraConfig(selector="union", selector_args=arguments, allow_no_match=True), GRAMS, GramMatcher(GRAMS, TABLE)
+    )
+    data = batch().batch
+    shaper.shape(torch.ones(16, 12), data["responses"], data["response_mask"])
+    assert shaper.take_metrics(None)["hicra/selector/1/seen"] == 1
+    shaper.shaping.save(tmp_path)
+    again = StepShaper(HicraConfig(selector="union", selector_args=arguments), GRAMS, GramMatcher(GRAMS, TABLE))
+    again.shaping.load(tmp_path)
+    assert again.shaping.selector.metrics() == {"1/seen": 1.0}
+
+
+class Seeing:
+    """A selector with a state."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.seen = count, 0
+
+    def __call__(self, batch: Any) -> torch.Tensor:
+        self.seen += 1
+        return torch.as_tensor(batch.response_mask & (batch.response_mask.cumsum(dim=1) <= self.count))
+
+    def metrics(self) -> dict[str, Any]:
+        return {"seen": torch.tensor([self.seen]), "nothing": None, "nan": float("nan")}
+
+    def state_dict(self) -> dict[str, int]:
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.seen = state["seen"]
+
+
+def test_measuring_only_takes_no_shaping() -> None:
+    with pytest.raises(HicraConfigError, match="measure_only=true shapes nothing"):
+        HicraConfig(measure_only=True, shaping="gtpo")
+
+
+def test_the_disaggregated_trainers_are_no_v1() -> None:
+    """They inherit `trainer.use_v1: true`, and save their checkpoints by other code."""
+    config = {
+        "algorithm": {"adv_estimator": "hicra", "hicra": {"shaping": f"{__name__}:Counting"}},
+        "critic": {"enable": None},
+        "trainer": {"use_v1": True},
+        "rollout": {"nnodes": 1},
+    }
+    with pytest.raises(HicraConfigError, match="needs trainer.use_v1=true"):
+        ppo_utils.need_critic(OmegaConf.create(config))
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"entropy_share": 0.2, "entropy_fraction": 0.3}, ("", 0.2, {})),
+        ({"tokens": "high_entropy", "entropy_fraction": 0.2}, ("high_entropy", 0.2, {"fraction": 0.2})),
+        ({"tokens": "high_entropy"}, ("high_entropy", 0.3, {"fraction": 0.3})),
+        ({"tokens": "planning", "entropy_share": 0.4}, ("grams", 0.4, {})),
+    ],
+)
+def test_old_spellings_mean_what_they_meant(settings: dict[str, Any], expected: tuple[str, float, Any]) -> None:
+    with pytest.warns(FutureWarning, match="the old name still works"):
+        config = HicraConfig.from_mapping(settings)
+    assert (config.selector or "", config.entropy_fraction, config.selector_args) == expected
+
+
+def test_two_spellings_that_differ_are_refused() -> None:
+    with pytest.warns(FutureWarning), pytest.raises(HicraConfigError, match="say different things; leave out tokens"):
+        HicraConfig.from_mapping({"tokens": "high_entropy", "selector": "grams"})

@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 import re
 import sys
+import typing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from hicra_verl.arguments import Between, check_argument
 from hicra_verl.extensions import SELECTORS, HicraConfigError
 from hicra_verl.rollout import MissingFieldError, RolloutBatch
 
@@ -110,7 +112,7 @@ def test_what_a_trainer_lacks_is_refused_by_name() -> None:
             "selector_args.fracton: high_entropy has no such argument; did you mean 'fraction'?",
         ),
         ("high_entropy", {"fraction": 1.0}, "selector_args.fraction=1.0: expected a number with 0 < fraction < 1"),
-        ("high_entropy", {"fraction": float("nan")}, "0 < fraction < 1"),
+        ("high_entropy", {"fraction": float("nan")}, "fraction=nan: expected a number"),
         ("high_entropy", {"fraction": "0.2"}, "selector_args.fraction='0.2': expected a number"),
         ("high_entropy", {"fraction": True}, "selector_args.fraction=True: expected a number"),
         ("first_tokens", {"count": 0}, "selector_args.count=0: expected a number with 1 <= count"),
@@ -160,12 +162,18 @@ def test_one_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     [
         ("def thing(batch):\n    return (", "cannot be imported (SyntaxError"),
         ("1 / 0", "cannot be imported (ZeroDivisionError"),
-        ("class thing:\n    pass\n", "its class has no __call__"),
+        ("class thing:\n    pass\n", "which it does not take"),
         (
             "class thing:\n    def __init__(self):\n        raise ValueError('too late')\n",
             "refuses its arguments: too late",
         ),
         ("other = 1\n", "has no attribute 'thing'"),
+        ("import sys\nsys.exit(0)\n", "cannot be imported (SystemExit"),
+        ("def thing():\n    pass\n", "which it does not take"),
+        ("def thing(*, batch):\n    pass\n", "which it does not take"),
+        ("class thing:\n    def __call__(self, a, b): pass\n", "which it does not take"),
+        ("class thing:\n    def __call__(self, b): pass\n    def state_dict(self): pass\n", "but no load_state_dict"),
+        ("class thing:\n    def __init__(self): open('/nowhere/at/all')\n", "refuses its arguments: [Errno 2]"),
     ],
 )
 def test_a_guests_mistakes(source: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,3 +182,40 @@ def test_a_guests_mistakes(source: str, message: str, tmp_path: Path, monkeypatc
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(HicraConfigError, match=re.escape(message)):
         SELECTORS.build(f"{name}:thing", {})
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "expected"),
+    [
+        ("float", 1, 1.0),
+        ("int", 1.0, "a whole number"),
+        ("bool", 1, "true or false"),
+        ("int", True, "a whole number"),
+        ("float", float("nan"), "a number"),
+        ("Optional[float]", None, None),
+        ("float | None", "x", "a number or null"),
+        ("Literal['mean', 'sum']", "sum", "sum"),
+        ("Literal['mean', 'sum']", "max", "one of 'mean', 'sum'"),
+        ("Optional[Literal['mean']]", "max", "one of 'mean' or null"),
+        ("list[int]", [1, "x"], "a list of which each is a whole number"),
+        ("tuple[int, ...]", [1, 2], (1, 2)),
+        ("dict[str, float]", {"a": "x"}, "arguments by name of which each is a number"),
+        ("Sequence[int]", "abc", "a list"),
+        ("Annotated[float | None, Between(0, 1)]", None, None),
+        ("Annotated[float | None, Between(0, 1)]", 2.0, "a number with 0 <= it <= 1"),
+        ("Annotated[float, Between(0)]", float("inf"), "a number with 0 <= it"),
+        ("Path", "a/b", "a/b"),
+        ("NoSuchName", "x", "x"),
+        ("torch.NoSuchThing", "x", "x"),
+    ],
+)
+def test_arguments_are_checked_against_annotations(annotation: str, value: Any, expected: Any) -> None:
+    names = {**vars(typing), "Between": Between, "Path": Path, "torch": torch, "__name__": "guest"}
+    source = f"from __future__ import annotations\ndef thing(batch, *, it: {annotation}): ..."
+    exec(compile(source, "guest", "exec"), names)
+    wanted = SELECTORS.parameters_of(names["thing"])["it"].annotation
+    if isinstance(expected, str) and expected != value:
+        with pytest.raises(HicraConfigError, match=re.escape(f"expected {expected}")):
+            check_argument("x.it", value, wanted)
+    else:
+        assert check_argument("x.it", value, wanted) == expected
