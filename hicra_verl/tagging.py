@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hicra_verl.errors import HicraError
-from hicra_verl.grams.gramset import GramSet
+from hicra_verl.grams.functions import token_functions as token_functions
 from hicra_verl.grams.matcher import GramMatcher, Matches
 
 
@@ -118,14 +118,3 @@ def add_to_totals(totals: Totals, matches: Matches) -> None:
     totals.tokens += matches.planning_mask.shape[1]
     totals.planning_tokens += planning
     totals.by_gram.update(matches.gram[matches.counted].tolist())
-
-
-def token_functions(matches: Matches, grams: GramSet) -> list[str | None]:
-    """The function of each token of one response: that of the longest match that covers it; None if not planning."""
-    functions: list[str | None] = [None] * matches.planning_mask.shape[1]
-    length = matches.end_token - matches.first_token
-    for index in np.argsort(length, kind="stable"):  # longer matches overwrite shorter ones
-        for token in range(int(matches.first_token[index]), int(matches.end_token[index])):
-            if matches.planning_mask[0, token]:
-                functions[token] = grams.grams[int(matches.gram[index])].function
-    return functions

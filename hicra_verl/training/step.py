@@ -11,9 +11,9 @@ from hicra_verl.config import HicraConfig
 from hicra_verl.extensions import HicraConfigError
 from hicra_verl.grams.gramset import GramSet
 from hicra_verl.grams.matcher import GramMatcher
+from hicra_verl.metrics.step import FOLLOWING_WORDS, StepMetrics, initial_values
 from hicra_verl.rollout import RolloutBatch
 from hicra_verl.training.initial import InitialValues
-from hicra_verl.training.measures import FOLLOWING_WORDS, StepMetrics, initial_values
 from hicra_verl.training.shaping import Shaping
 from hicra_verl.training.traces import TokenTexts, TraceWriter
 
