@@ -8,13 +8,13 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from hicra_verl.extensions import SELECTORS, SHAPERS, Between, Registry, parameters_of
-
-KINDS = {bool: "true or false", float: "number", int: "whole number", str: "text", list: "list", Mapping: "arguments"}
+from hicra_verl.arguments import IN_WORDS, Between
+from hicra_verl.extensions import SELECTORS, SHAPERS, Registry
+from hicra_verl.metrics.table import metrics_page
 
 
 def settings_page() -> str:
@@ -45,18 +45,21 @@ def extensions_page(registry: Registry, title: str, about: str) -> str:
         parts.append(f"## {name}\n\n{(inspect.getdoc(target) or '').replace('``', '`')}\n")
         rows = [
             (f"`{key}`", values(key, parameter.annotation), shown(parameter.default))
-            for key, parameter in parameters_of(target).items()
-            if key not in registry.given
+            for key, parameter in registry.parameters_of(target).items()
+            if key not in registry.settings_of
         ]
         if rows:
             parts.append(table(("argument", "values", "default"), rows))
-        needs = [f"`{field}`" for field in getattr(target, "needs", ())]
-        if needs:
-            parts.append(f"Needs {', '.join(needs)}.\n")
-        given = [f"`{registry.given[key]}`" for key in parameters_of(target) if key in registry.given]
-        if given:
-            parts.append(f"Uses {', '.join(given)}.\n")
+        taken = registry.parameters_of(target)
+        given = [setting for key, setting in registry.settings_of.items() if key in taken]
+        facts = {"Needs": getattr(target, "needs", ()), "Uses": given, "By default it selects": selected_by(target)}
+        parts += [f"{verb} {', '.join(f'`{word}`' for word in words)}.\n" for verb, words in facts.items() if words]
     return "\n".join(parts)
+
+
+def selected_by(shaper: Any) -> list[str]:
+    """The selector that a shaper takes by itself, if it is not the usual one."""
+    return [shaper.selects] if hasattr(shaper, "selects") else []
 
 
 def commands_page() -> str:
@@ -103,18 +106,16 @@ def described(doc: str, section: str) -> dict[str, str]:
 
 
 def values(name: str, annotation: Any) -> str:
-    """What an annotation admits: ``number, 0 <= alpha < 1``."""
-    kind, *ranges = typing.get_args(annotation) if typing.get_origin(annotation) is Annotated else (annotation,)
-    choices = typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, types.UnionType) else (kind,)
-    words = []
-    for choice in choices:
-        if typing.get_origin(choice) is Annotated:
-            words.append(values(name, choice))
-        elif choice is not type(None):
-            plain = typing.get_origin(choice) or choice
-            words.append(KINDS.get(plain, getattr(plain, "__name__", str(plain))))
-    limits = [f"`{each.about(name)}`" for each in ranges if isinstance(each, Between)]
-    return ", ".join([" or ".join(words), *limits])
+    """What an annotation admits, null aside: ``a number, 0 <= alpha < 1``."""
+    kind, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if kind is Annotated:
+        limits = [f"`{each.in_words(name)}`" for each in inner[1:] if isinstance(each, Between)]
+        return ", ".join([values(name, inner[0]), *limits])
+    if kind in (typing.Union, types.UnionType):
+        return " or ".join(values(name, each) for each in inner if each is not type(None))
+    if kind is typing.Literal:
+        return ", ".join(shown(each) for each in inner)
+    return IN_WORDS.get(kind or annotation, "anything")
 
 
 def shown(value: Any) -> str:
@@ -134,6 +135,7 @@ def table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     )
 
 
+NOTE = "<!-- Made from the code by `make docs`. -->"
 PAGES: dict[str, Callable[[], str]] = {
     "docs/settings.md": settings_page,
     "docs/selectors.md": lambda: extensions_page(
@@ -143,13 +145,13 @@ PAGES: dict[str, Callable[[], str]] = {
         SHAPERS, "Shapers", "What happens to their advantage: `algorithm.hicra.shaping`."
     ),
     "docs/commands.md": commands_page,
+    "hicra_verl/metrics/README.md": metrics_page,
 }
 
 
 def pages() -> dict[str, str]:
     """The text of every page, by its path in the repository."""
-    note = "<!-- Made from the code by `make docs`. -->\n\n"
-    return {path: note + page().rstrip() + "\n" for path, page in PAGES.items()}
+    return {path: page() if page is metrics_page else f"{NOTE}\n\n{page().rstrip()}\n" for path, page in PAGES.items()}
 
 
 def main(root: Path) -> None:
