@@ -95,7 +95,7 @@ def test_a_task_as_written(task: str, tmp_path: Path) -> None:
     ignored = shutil.ignore_patterns(".venv", ".git", "runs", "outputs", "*.egg-info", "__pycache__", ".*_cache")
     tree = shutil.copytree(ROOT, tmp_path / "tree", ignore=ignored)
     (tmp_path / "a.diff").write_text("".join(blocks(TASKS[task], "diff")))
-    subprocess.run(["git", "apply", "--recount", "--directory", str(tree.name), "a.diff"], cwd=tmp_path, check=True)
+    subprocess.run(["git", "apply", "--directory", str(tree.name), "a.diff"], cwd=tmp_path, check=True)
     if "(made up)" in TASKS[task]:
         return  # there is no such verl to run it with
     (commands,) = blocks(TASKS[task], "bash")
