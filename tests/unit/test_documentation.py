@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT
 
 from hicra_verl import SELECTORS, SHAPERS, HicraConfig
-from hicra_verl.documentation import described, pages, table
+from hicra_verl.documentation import commands_below, described, pages, table
 
 PAGES = pages()
 HAND_WRITTEN = sorted(
@@ -60,3 +60,15 @@ def test_links_to_files_lead_somewhere(path: Path) -> None:
     for link in re.findall(r"\]\(([^)#]+)", text):
         if "://" not in link:
             assert (ROOT / path.parent / link).exists(), f"{path}: {link}"
+
+
+def test_no_help_text_loses_words_to_markup() -> None:
+    """A terminal takes ``[word]`` for a style, and shows nothing of it, unless it is escaped."""
+    from typer.main import get_command
+
+    from hicra_verl.cli import app
+
+    for name, command in commands_below("hicra", get_command(app)):
+        for text in (command.help, *(each.help for each in command.params)):
+            lost = re.findall(r"(?<!\\)\[(?!/?(?:bold|italic|dim)\])[a-z_, ]+\]", text or "")
+            assert not lost, f"{name}: {lost}; write \\["
