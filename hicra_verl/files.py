@@ -7,7 +7,7 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -52,6 +52,20 @@ def check_output(path: Path) -> Path:
             raise
         raise _unwritable(path, error) from error
     return target
+
+
+def check_outputs(*outputs: Path, inputs: Iterable[Path] = ()) -> None:
+    """Refuse, before any work is done, outputs of which one would replace another, or one of the inputs.
+
+    Raises:
+        OutputError: if two of them are one file, or no file can be written there.
+    """
+    taken = {Path(os.path.realpath(path)): f"the input {path}" for path in inputs}  # a circle of links raises nothing
+    for output in outputs:
+        target = check_output(output)
+        if target in taken:
+            raise OutputError(f"would replace {taken[target]}", file=output, remedy="give -o another name")
+        taken[target] = "another output of this command"
 
 
 def make_folder(path: Path) -> Path:

@@ -97,6 +97,24 @@ def read_records(path: Path) -> Iterator[Record]:
         raise InputError(reason, file=path, remedy="give a JSONL or Parquet file with one row a response") from error
 
 
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """The JSON object that a file holds.
+
+    Raises:
+        InputError: if the file cannot be read, or holds something else; ``remedy`` says what to do then.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", file=path, remedy=remedy) from error
+    except (RecursionError, ValueError) as error:
+        why = "nested too deep" if isinstance(error, RecursionError) else str(error)
+        raise InputError(f"not readable JSON ({why})", file=path, remedy=remedy) from error
+    if not isinstance(value, dict):
+        raise InputError(f"expected a JSON object, got {short(value)}", file=path, remedy=remedy)
+    return value
+
+
 def parse_line(raw: bytes, path: Path, line: int) -> Record:
     """One line of a JSONL file.
 

@@ -11,9 +11,9 @@ import numpy as np
 from hicra_verl.analysis.drawing import Drawing
 from hicra_verl.analysis.figures import draw_comparison, draw_dynamics, draw_forks
 from hicra_verl.analysis.recompute import Measured, StepTexts, measure_runs
-from hicra_verl.analysis.runs import Run, read_dump, refuse_sources
+from hicra_verl.analysis.runs import Run, read_dump
 from hicra_verl.analysis.text_figures import draw_distributions, draw_sensitivity, draw_trace
-from hicra_verl.files import check_output, make_folder
+from hicra_verl.files import check_output, check_outputs, make_folder
 from hicra_verl.grams.functions import coloured_pieces
 from hicra_verl.grams.gramset import GramSet
 from hicra_verl.grams.text_matcher import TextMatcher
@@ -38,7 +38,7 @@ def draw_runs(words: Sequence[str], output: Path, grams: str | None = None) -> t
     """
     check_output(make_folder(output) / NUMBERS)
     measured = measure_runs(words, grams)
-    refuse_sources(output / NUMBERS, measured.runs)
+    check_outputs(output / NUMBERS, inputs=measured.sources)
     drawings = draw_all(measured.runs, measured.texts, measured.grams)
     for drawing in drawings:
         drawing.save(output)

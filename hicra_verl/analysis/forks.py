@@ -18,11 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hicra_verl.errors import HicraError
-from hicra_verl.files import check_output, make_folder, write_text
+from hicra_verl.files import check_outputs, make_folder, write_text
 from hicra_verl.grams import load_grams
 from hicra_verl.grams.functions import function_indices
 from hicra_verl.grams.gramset import FUNCTIONS, GramSet
 from hicra_verl.grams.matcher import GramMatcher
+from hicra_verl.grams.token_bytes import load_tokenizer
 from hicra_verl.palette import function_rules
 from hicra_verl.records import Record, read_records
 from hicra_verl.tables import write_csv
@@ -56,7 +57,6 @@ class TokenTrace:
 
 def measure_forks(
     source: Path,
-    reader: tuple[Any, list[bytes | None]],
     model: str,
     output: Path,
     grams: str = "paper",
@@ -70,8 +70,7 @@ def measure_forks(
 
     Args:
         source: rows with ``response`` (or verl's ``output``) and, if there is one, ``problem`` (or ``input``).
-        reader: the model's tokenizer, and the bytes of its tokens.
-        model: its folder or hub name.
+        model: the folder or hub name of the model that reads.
         output: the folder to write to.
         grams: the gram set.
         limit: at most this many responses.
@@ -87,12 +86,11 @@ def measure_forks(
     """
     if not 0 < temperature < float("inf"):
         raise ForkError(f"--temperature {temperature}: expected a number above 0")
-    for name in (NUMBERS, PAGE):
-        if check_output(make_folder(output) / name) == source.resolve():
-            raise ForkError("is also the input", file=output / name, remedy="give -o another folder")
+    make_folder(output)
+    check_outputs(output / NUMBERS, output / PAGE, inputs=[source])
     gram_set = load_grams(grams)
     pairs = [_pair(record) for record in islice(read_records(source), limit)]
-    tokenizer, table = reader
+    tokenizer, table = load_tokenizer(model)
     matcher = GramMatcher(gram_set, table)
     read = token_entropies(load_model(model, device), tokenizer, pairs, temperature)
     found = (trace(ids, entropy, token_texts(ids, table, tokenizer), gram_set, matcher) for ids, entropy in read)
@@ -121,18 +119,25 @@ def load_model(name: str, device: str) -> Any:
     """A causal language model, ready to read. Code that comes with its weights is never run.
 
     Raises:
-        ForkError: if it cannot be loaded there.
+        ForkError: if it cannot be loaded, or not there.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM
+    import torch
+    from transformers import AutoModelForCausalLM
 
     try:
-        AutoConfig.from_pretrained(name, trust_remote_code=False)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ForkError(f"--device {device}: not on this machine ({_first_line(error)})", remedy="try cpu") from error
+    try:
         return AutoModelForCausalLM.from_pretrained(name, trust_remote_code=False).to(device).eval()
     except Exception as error:  # a broken file of a model may raise anything: KeyError, SafetensorError, RuntimeError
-        own_code = "trust_remote_code" in str(error) or "custom code" in str(error)
-        remedy = "hicra does not run code that comes with a model" if own_code else "give a whole model, and a device"
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        raise ForkError(f"--model {name}: cannot be loaded on {device} ({reason})", remedy=remedy) from error
+        own_code = "trust_remote_code" in str(error)
+        remedy = "hicra does not run code that comes with a model" if own_code else "give a folder with the whole model"
+        raise ForkError(f"--model {name}: cannot be loaded ({_first_line(error)})", remedy=remedy) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
 def token_entropies(
@@ -162,8 +167,8 @@ def token_entropies(
             with torch.no_grad():
                 logits = model(torch.tensor([[*before, *ids]], device=model.device)).logits[0]
         except (IndexError, RuntimeError) as error:  # a token beyond its vocabulary, a text beyond its positions
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            problem = f"the model cannot read response {number} ({len(before) + len(ids)} tokens): {reason}"
+            size = len(before) + len(ids)
+            problem = f"the model cannot read response {number} ({size} tokens): {_first_line(error)}"
             raise ForkError(problem, remedy="is it the tokenizer's model, and the text within its context?") from error
         # The distribution that response token t was drawn from stands one position before it.
         log_p = torch.log_softmax(logits[len(before) - 1 : -1].float() / temperature, dim=-1)

@@ -111,6 +111,11 @@ class Measured(NamedTuple):
     texts: list[dict[int, StepTexts]]
     grams: GramSet
 
+    @property
+    def sources(self) -> list[Path]:
+        """Every file that was read; no output may replace one."""
+        return [file for run in self.runs for file in run.sources]
+
 
 def measure_runs(words: Sequence[str], grams: str | None = None) -> Measured:
     """Read runs, each ``[LABEL=]PATH``, and recompute what their texts allow.

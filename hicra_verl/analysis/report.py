@@ -15,8 +15,8 @@ from typing import Any
 
 from hicra_verl import palette
 from hicra_verl.analysis.recompute import StepTexts, measure_runs
-from hicra_verl.analysis.runs import Run, held_out_metric, read_dump, refuse_sources
-from hicra_verl.files import check_output, write_text
+from hicra_verl.analysis.runs import Run, held_out_metric, read_dump
+from hicra_verl.files import check_output, check_outputs, write_text
 from hicra_verl.grams.functions import coloured_pieces
 from hicra_verl.grams.gramset import GramSet
 from hicra_verl.grams.text_matcher import TextMatcher
@@ -59,7 +59,7 @@ def write_report(
     """
     check_output(output)
     measured = measure_runs(words, grams)
-    refuse_sources(output, measured.runs)
+    check_outputs(output, inputs=measured.sources)
     recorded = [(run.name, recorded_configuration(run.path)) for run in measured.runs]
     configuration = "\n\n".join(f"{name}:\n{words}" for name, words in recorded if words)
     page = render(measured.runs, measured.texts, measured.grams, title, configuration)

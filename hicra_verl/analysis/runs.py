@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from hicra_verl.errors import HicraError
-from hicra_verl.files import OutputError
 from hicra_verl.metrics.table import old_names
 from hicra_verl.verl_formats.dumps import MAX_STEP, ROLLOUTS, VALIDATION, dumps_in, read_dump, read_file_log
 
-__all__ = ["Run", "RunError", "load_run", "load_runs", "read_dump", "refuse_sources", "split_label"]
+__all__ = ["Run", "RunError", "load_run", "load_runs", "read_dump", "split_label"]
 
 LARGEST = 1e300  # of a metric's values: twice as much is no number any more
 LABEL_BYTES = 120  # a label is part of file names
@@ -161,17 +160,6 @@ def held_out_metric(run: Run) -> str | None:
     """The first accuracy that verl logs on held-out problems, None if it logs none."""
     names = sorted({name for data in run.metrics.values() for name in data if name.startswith("val-core/")})
     return next((name for name in names if "/acc/mean@" in name), names[0] if names else None)
-
-
-def refuse_sources(output: Path, runs: Sequence[Run]) -> None:
-    """Refuse to write over what a run is read from.
-
-    Raises:
-        OutputError: if the output is one of the runs' files.
-    """
-    target = output.resolve()
-    if any(target == source.resolve() for run in runs for source in run.sources):
-        raise OutputError("is a file of the run itself", file=output, remedy="give another place for the output")
 
 
 def _read_folder(path: Path, run: Run) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from hicra_verl.cli.app import GramsOption, app, asking, fail, load_tokenizer
+from hicra_verl.cli.app import GramsOption, app, asking, fail
 from hicra_verl.terminal import plain_console
 
 RunsArgument = Annotated[
@@ -175,7 +175,6 @@ def forks(
 
     rows = measure_forks(
         source,
-        load_tokenizer(model),
         model,
         output,
         grams,

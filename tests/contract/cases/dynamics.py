@@ -202,7 +202,7 @@ CASES = [
     Case(
         "the numbers' place is the input",
         ["dynamics", "dynamics/metrics.csv"],
-        ("metrics.csv", "itself"),
+        ("metrics.csv", "would replace the input"),
         {"dynamics/metrics.csv": "Step,critic/score/mean\n1,2\n"},
         kept=("dynamics/metrics.csv",),
     ),

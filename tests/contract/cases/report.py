@@ -375,14 +375,14 @@ CASES = [
     Case(
         "an output that is its own input",
         ["report", "run", "-o", "run/metrics.jsonl"],
-        ("run/metrics.jsonl", "itself"),
+        ("run/metrics.jsonl", "would replace the input"),
         RUN,
         kept=("run/metrics.jsonl",),
     ),
     Case(
         "an output that is one of its rollouts",
         ["report", "run", "-o", "run/rollouts/1.jsonl"],
-        ("itself",),
+        ("would replace the input",),
         RUN,
         kept=("run/rollouts/1.jsonl",),
     ),

@@ -133,8 +133,8 @@ def test_tag(tokenizer: Path, tmp_path: Path) -> None:
         (b'{"response": "x"}\n{"response": "\xff"}\n', "in.jsonl, line 2: byte 0xff at position 14 is not valid UTF-8"),
         (b'{"text": "x"}\n', "in.jsonl, line 1: expected the field 'response'.*the row has 'text'"),
         (b'{"token_ids": [1.5]}\n', "in.jsonl, line 1, field 'token_ids': expected a list of integers"),
-        (b"[1]\n", "in.jsonl, line 1: expected a JSON object, got list"),
-        (b"\n", "in.jsonl: the file holds no rows"),
+        (b"[1]\n", "in.jsonl, line 1: expected a JSON object, got a list"),
+        (b"\n", "in.jsonl: holds no rows"),
     ],
 )
 def test_tag_bad_rows(tokenizer: Path, tmp_path: Path, content: bytes, message: str) -> None:
