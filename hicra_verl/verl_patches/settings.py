@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hicra_verl.config import ESTIMATOR, HicraConfig
 from hicra_verl.errors import nearest
 from hicra_verl.extensions import HicraConfigError
-from hicra_verl.training.checkpoints import TRACKER_FILE, step_folder, tracked_step
+from hicra_verl.verl_formats.checkpoints import TRACKER_FILE, step_folder, tracked_step
 from hicra_verl.verl_patches import active
 from hicra_verl.verl_patches.patches import PATCHES, REGISTRY, find, problems
 
