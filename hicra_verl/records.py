@@ -185,7 +185,7 @@ def _jsonl(path: Path) -> Iterator[Record]:
 def _parquet(path: Path) -> Iterator[Record]:
     number = 0
     with open_parquet(path) as file:
-        for batch in file.iter_batches():
+        for batch in file.iter_batches(batch_size=1024):  # with pictures, some 200 MB
             for row in batch.to_pylist():
                 number += 1
                 yield Record(path, number, row)
@@ -204,6 +204,8 @@ def open_parquet(path: Path) -> Iterator[Any]:
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             yield file
-    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
+    except HicraError:
+        raise
+    except (pyarrow.ArrowException, ValueError, OverflowError) as error:  # a date beyond the year 9999, say
         reason = (str(error).splitlines() or [""])[0]
         raise InputError(f"not a readable Parquet file ({reason})", file=path, remedy="make it again") from error

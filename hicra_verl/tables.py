@@ -1,43 +1,137 @@
-"""Tables written for spreadsheets and programs."""
+"""Tables as text, Markdown, LaTeX and HTML, whatever stands in their cells."""
 
 from __future__ import annotations
 
-import csv
+import html
 import re
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from hicra_verl.files import writing
+from hicra_verl.errors import HicraError, nearest
 
-# What a spreadsheet would run, in the widths that it knows.
-_FORMULA = re.compile(r"[\s']*[=+\-@＝＋－＠]")
+FORMATS = ("text", "markdown", "latex", "html")
 
 
-def escaped(text: str) -> str:
-    """A text that no spreadsheet runs as a formula: an apostrophe makes it text."""
-    return f"'{text}" if _FORMULA.match(text) else text
+@dataclass(frozen=True)
+class Table:
+    """A table.
 
-
-def unescaped(text: str) -> str:
-    """What ``escaped`` was given."""
-    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
-
-
-def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows as CSV, with a column for each key; see ``files.writing`` for what can go wrong.
-
-    Texts are ``escaped``; numbers stay numbers.
+    Attributes:
+        title: stands above it.
+        columns: their heads.
+        rows: one cell a column. Only ``text`` keeps the line breaks in them.
+        notes: stand below it.
+        words: how many columns, from the left, hold words; the others hold figures.
+        group: rows alike in so many columns belong together, and ``text`` says what is alike only once.
+        marked: places of the rows that HTML colours.
     """
-    listed = list(rows)
-    columns = list(dict.fromkeys(key for row in listed for key in row))
-    with writing(path, newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(columns)
-        writer.writerows([_safe(row.get(column, "")) for column in columns] for row in listed)
+
+    title: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    notes: tuple[str, ...] = ()
+    words: int = 1
+    group: int = 0
+    marked: frozenset[int] = frozenset()
+
+    def print(self) -> None:
+        """Print it to the terminal."""
+        import rich.table
+
+        from hicra_verl.terminal import plain_console
+
+        shown = rich.table.Table(title=_clean(self.title), title_justify="left")
+        for place, column in enumerate(self.columns):
+            shown.add_column(_clean(column), justify="left" if place < self.words else "right", overflow="fold")
+        before: tuple[str, ...] | None = None
+        for row in self.rows:
+            group, start = row[: self.group], row[: self.group] != before
+            if start and before:
+                shown.add_section()
+            before = group
+            cells = row if start else ("",) * self.group + row[self.group :]
+            shown.add_row(*(_clean(cell, "\n") for cell in cells))
+        console = plain_console()
+        console.print(shown)
+        for note in self.notes:
+            console.print(_clean(note))
+
+    def markdown(self) -> str:
+        """The table as Markdown; nothing in it is taken for markup."""
+
+        def row(cells: Sequence[str]) -> str:
+            return f"| {' | '.join(map(_markdown, cells))} |"
+
+        rule = "|" + "".join("---|" if place < self.words else "---:|" for place in range(len(self.columns)))
+        lines = [f"**{_markdown(self.title)}**", "", row(self.columns), rule, *map(row, self.rows)]
+        return "\n".join([*lines, *(f"\n{_markdown(note)}" for note in self.notes)]) + "\n"
+
+    def latex(self) -> str:
+        """The table as LaTeX (booktabs); nothing in it is taken for a command."""
+
+        def row(cells: Sequence[str]) -> str:
+            text = " & ".join(map(_latex, cells)) + " \\\\"
+            return f"{{}}{text}" if text[0] in "[*" else text  # else an argument of the \\ before
+
+        form = "l" * self.words + "r" * (len(self.columns) - self.words)
+        lines = ["\\begin{table}", f"\\caption{{{_latex(self.title)}}}", f"\\begin{{tabular}}{{{form}}}", "\\toprule"]
+        lines += [row(self.columns), "\\midrule", *map(row, self.rows), "\\bottomrule", "\\end{tabular}"]
+        return "\n".join([*lines, *(f"\\par {_latex(note)}" for note in self.notes), "\\end{table}"]) + "\n"
+
+    def html(self) -> str:
+        """The table as HTML; nothing in it is taken for markup."""
+
+        def row(tag: str, cells: Sequence[str], style: str = "") -> str:
+            return f"<tr{style}>" + "".join(f"<{tag}>{_html(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+        style = (
+            "<style>table{border-collapse:collapse;font:14px sans-serif}td,th{border:1px solid #ccc;padding:3px 8px}"
+        )
+        style += ".ours{background:#eef6ff}caption{text-align:left;padding:6px 0}</style>"
+        marks = [' class="ours"' if place in self.marked else "" for place in range(len(self.rows))]
+        body = "\n".join(row("td", cells, mark) for cells, mark in zip(self.rows, marks, strict=True))
+        notes = "".join(f"<p>{_html(note)}</p>" for note in self.notes)
+        caption = f"<caption>{_html(self.title)}</caption>"
+        return f"{style}<table>{caption}\n{row('th', self.columns)}\n{body}\n</table>{notes}\n"
 
 
-def _safe(cell: Any) -> Any:
-    if not isinstance(cell, str):
-        return cell
-    return escaped(cell.encode("utf-8", "replace").decode())
+def check_format(form: str, to_file: bool) -> None:
+    """Refuse a format that is not one of ``FORMATS``, or ``text`` for a file: it is a terminal's.
+
+    Raises:
+        HicraError: if it is.
+    """
+    if form not in FORMATS:
+        raise HicraError(f"--format {form}: {nearest(form, list(FORMATS))}")
+    if to_file and form == "text":
+        raise HicraError("--output needs --format markdown, latex or html")
+
+
+def render(tables: Sequence[Table], form: str) -> str:
+    """The tables as ``markdown``, ``latex`` or ``html``."""
+    writers = {"markdown": Table.markdown, "latex": Table.latex, "html": Table.html}
+    return "\n".join(writers[form](table) for table in tables)
+
+
+def _clean(text: str, kept: str = "") -> str:
+    """Without what steers a terminal or breaks a line, and without halves of characters."""
+    return "".join(character if character.isprintable() or character in kept else " " for character in text)
+
+
+def _html(text: str) -> str:
+    return html.escape(_clean(text))
+
+
+def _markdown(text: str) -> str:
+    return re.sub(r"([\\`*_<|~]|(?<=\])[(\[])", r"\\\1", _clean(text))
+
+
+_LATEX = str.maketrans(
+    {character: f"\\{character}" for character in "&%#_${}"}
+    | {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}"}
+    | {"†": "\\dag{}", "‡": "\\ddag{}", "±": "$\\pm$"}
+)
+
+
+def _latex(text: str) -> str:
+    return _clean(text).translate(_LATEX)

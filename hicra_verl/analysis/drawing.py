@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from hicra_verl.analysis.runs import Run
 from hicra_verl.files import make_folder, writing
 from hicra_verl.palette import OTHER
-from hicra_verl.tables import write_csv
+from hicra_verl.spreadsheets import write_csv
 
 FORMATS = ("png", "pdf", "svg")
 

@@ -18,7 +18,7 @@ from hicra_verl.grams.functions import coloured_pieces
 from hicra_verl.grams.gramset import GramSet
 from hicra_verl.grams.text_matcher import TextMatcher
 from hicra_verl.metrics.entropy import entropy_nats
-from hicra_verl.tables import write_csv
+from hicra_verl.spreadsheets import write_csv
 
 DROPPED_FRACTION = 0.3  # paper: dropping 30% of the grams at random
 DROPPED_TIMES = 5  # ours

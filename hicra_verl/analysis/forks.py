@@ -26,7 +26,7 @@ from hicra_verl.grams.matcher import GramMatcher
 from hicra_verl.grams.token_bytes import load_tokenizer
 from hicra_verl.palette import function_rules
 from hicra_verl.records import Record, read_records
-from hicra_verl.tables import write_csv
+from hicra_verl.spreadsheets import write_csv
 from hicra_verl.trace_html import token_texts
 
 NUMBERS, PAGE = "forks.csv", "forks.html"

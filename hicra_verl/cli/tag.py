@@ -27,8 +27,8 @@ def tag(
 ) -> None:
     """Mark the planning tokens of saved responses.
 
-    Output rows keep all fields and add `token_ids`, `planning_mask` (0 or 1 a token) and `grams`: leftmost-longest
-    matches as [gram, first_token, end_token].
+    Output rows keep all fields and add `token_ids`, `planning_mask` (0 or 1 a token) and `grams`: the leftmost-longest
+    matches, each as the gram, its first token and the token after its last.
     """
     from hicra_verl.tagging import tag_file
 

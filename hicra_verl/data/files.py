@@ -6,67 +6,59 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from hicra_verl.data.sources import DataError, Source
+from hicra_verl.data.problems import DataError
+from hicra_verl.data.sources import Source
+from hicra_verl.records import Record, read_records, short
 
 
 def sha256(path: Path) -> str:
     """The file's hash (64 hex digits)."""
+    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
-def find_files(name: str, source: Source, origin: Path) -> list[Path]:
-    """The data set's files in a local copy: by the hub's layout, or by the data set's own name.
+def find_files(name: str, source: Source, origin: Path) -> dict[str, Path]:
+    """The data set's files in a local copy, by their names there: by the hub's layout, or by the data set's own name.
 
     Raises:
         DataError: if there are none.
     """
     if origin.is_file():
-        return [origin]
+        return {origin.name: origin}
     listing = [path.relative_to(origin).as_posix() for path in origin.rglob("*") if path.is_file()]
-    found = [origin / path for path in source.select(listing)] or sorted(origin.glob(f"{name}.*"))
+    found = source.select(listing) or [path.name for path in sorted(origin.glob(f"{name}.*"))]
     if not found:
         raise DataError(
-            f"{origin}: holds neither {', '.join(source.files)} (the hub's layout of {source.hub}) nor {name}.jsonl"
+            f"holds neither {', '.join(source.files)} (the hub's layout of {source.hub}) nor {name}.jsonl", file=origin
         )
-    return found
+    return {path: origin / path for path in found}
 
 
-def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The rows of a .parquet, .jsonl or .json file, numbered from 1, one batch in memory at a time.
+def read_rows(path: Path) -> Iterator[Record]:
+    """The rows of a .parquet, .jsonl or .json file (a list of objects).
 
     Raises:
-        DataError: if the file or a line of it cannot be read.
+        DataError, InputError: if the file or a row of it cannot be read.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+    if path.suffix in (".parquet", ".jsonl"):
+        yield from read_records(path)
+        return
+    if path.suffix != ".json":
+        raise DataError("expected a .parquet, .jsonl or .json file", file=path)
     try:
-        if path.suffix == ".parquet":
-            number = 0
-            for batch in pq.ParquetFile(path).iter_batches(batch_size=1024):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, row
-        elif path.suffix == ".json":
-            yield from enumerate(json.loads(path.read_text(encoding="utf-8")), 1)
-        elif path.suffix == ".jsonl":
-            with path.open("rb") as stream:
-                for number, line in enumerate(stream, 1):
-                    if line.strip():
-                        try:
-                            yield number, json.loads(line.decode("utf-8"))
-                        except ValueError as error:
-                            raise DataError(
-                                f"{path}, line {number}: not valid JSON ({error}); is it cut short?"
-                            ) from error
-        else:
-            raise DataError(f"{path}: expected a .parquet, .jsonl or .json file")
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
-    except ValueError as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path}: not valid JSON ({error})") from error
+        rows = json.loads(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", file=path) from error
+    except (RecursionError, ValueError) as error:
+        why = "nested too deep" if isinstance(error, RecursionError) else str(error)
+        raise DataError(f"not valid JSON ({why})", file=path, remedy="fetch or copy it again") from error
+    if not isinstance(rows, list):
+        raise DataError(f"expected a list of rows, got {short(rows)}", file=path)
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise DataError(f"expected an object, got {short(row)}", file=path, line=f"row {number}")
+        yield Record(path, number, row)

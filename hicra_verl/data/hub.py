@@ -6,13 +6,15 @@ stays as it is), what ``sources`` pins, the newest. ``HF_ENDPOINT`` and ``HF_TOK
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hicra_verl.data.sources import DataError, Source
+from hicra_verl.data.problems import DataError
+from hicra_verl.data.sources import Source
+from hicra_verl.files import make_folder, write_json
+from hicra_verl.records import read_json
 
 LOCK = "revisions.json"
 
@@ -47,25 +49,16 @@ def locked(folder: Path) -> dict[str, str]:
     """Data set to commit, as ``FOLDER/revisions.json`` holds them; empty if there is none.
 
     Raises:
-        DataError: if the file cannot be read.
+        InputError: if the file cannot be read.
     """
     path = folder / LOCK
-    if not path.exists():
-        return {}
-    try:
-        entries = json.loads(path.read_text("utf-8"))
-        return {str(name): str(commit) for name, commit in entries.items()}
-    except (OSError, ValueError, AttributeError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); delete it to begin anew") from error
+    entries = read_json(path, "delete it to begin anew") if path.exists() else {}
+    return {str(name): str(commit) for name, commit in entries.items()}
 
 
 def lock(folder: Path, name: str, commit: str) -> None:
     """Note the commit that was read."""
-    entries = {**locked(folder), name: commit}
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / f".{LOCK}.part"
-    unfinished.write_text(json.dumps(dict(sorted(entries.items())), indent=1) + "\n", "utf-8")
-    unfinished.replace(folder / LOCK)
+    write_json(make_folder(folder) / LOCK, dict(sorted({**locked(folder), name: commit}.items())))
 
 
 def fetch(name: str, source: Source, revision: str | None) -> tuple[Path, str]:
@@ -79,6 +72,8 @@ def fetch(name: str, source: Source, revision: str | None) -> tuple[Path, str]:
     """
     from huggingface_hub import snapshot_download
 
+    if not source.hub:
+        raise DataError(f"{name}: is not on the hub; give its file (--from FILE)")
     patterns = [*source.files, *source.extra_files]
     with _explained(name, source, revision):
         folder = Path(snapshot_download(source.hub, repo_type="dataset", revision=revision, allow_patterns=patterns))
@@ -94,6 +89,8 @@ def list_files(name: str, source: Source, revision: str | None) -> Listing:
     """
     from huggingface_hub import HfApi, RepoFile
 
+    if not source.hub:
+        raise DataError(f"{name}: is not on the hub; give its file (--from FILE)")
     api = HfApi()
     with _explained(name, source, revision):
         newest = api.dataset_info(source.hub)

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from hicra_verl.data.images import FORMATS, media_type
+from hicra_verl.data.problems import IMAGE
+from hicra_verl.data.sources import SOURCES
 from hicra_verl.errors import HicraError, nearest
 from hicra_verl.grading.answers import Kind
+from hicra_verl.records import Record, read_records
 
 TEMPERATURE = 0.6  # paper: DeepSeek-R1's protocol
 TOP_P = 0.95  # ours: the paper gives none; DeepSeek-R1's protocol has this one
-SAMPLES = {"aime24": 32, "aime25": 32, "amc23": 4}  # paper: benchmarks under 100 items are averaged; 1 for the rest
-TITLES = {
-    "aime24": "AIME24",
-    "aime25": "AIME25",
-    "math500": "MATH500",
-    "amc23": "AMC23",
-    "minerva": "Minerva",
-    "olympiad": "Olympiad",
-    "mathvista": "MathVista",
-    "mathvision": "MathVision",
-    "mathverse": "MathVerse",
-    "emma": "EMMA",
-}
-IMAGE = "<image>"
+BENCHMARKS = {name: source for name, source in SOURCES.items() if not source.training}
+SAMPLES = {name: source.samples for name, source in BENCHMARKS.items() if source.samples > 1}
+TITLES = {name: source.title for name, source in BENCHMARKS.items()}
 
 
 class EvaluationError(HicraError):
@@ -69,48 +65,85 @@ def load_benchmark(name: str, folder: Path, limit: int | None = None) -> list[It
     ``index``), the ``answer_kind`` and the ``options`` as `hicra data` writes them.
 
     Raises:
-        EvaluationError: if there is no such file, or a row of it could not be asked or told from another.
+        EvaluationError, InputError: if there is no such file, or a row of it could not be asked or told from another.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     path = benchmark_file(name, folder)
-    try:
-        rows = pq.read_table(path).slice(0, limit).to_pylist()
-    except pa.ArrowException as error:
-        raise EvaluationError(f"{path}: cannot be read ({error}); write it anew") from error
-    if not rows:
-        raise EvaluationError(f"{path}: holds no problem; write it anew")
-    items = [_item(name, row, number, path) for number, row in enumerate(rows)]
+    items: list[Item] = []
     seen: set[str] = set()
-    for item in items:
+    for record in islice(read_records(path), limit):
+        item = _item(name, record)
         if item.uid in seen:
-            raise EvaluationError(f"{path}: two problems are called {item.uid}; every extra_info.uid must be another")
+            raise record.error(f"two problems are called {item.uid}", None, "every extra_info.uid must be another")
         seen.add(item.uid)
+        items.append(item)
     return items
 
 
-def _item(name: str, row: Mapping[str, Any], number: int, path: Path) -> Item:
-    extra = row.get("extra_info") or {}
-    uid = str(extra.get("uid") or f"{name}-{extra.get('index', number)}")
+def load_benchmarks(names: Sequence[str], folder: Path, limit: int | None = None) -> list[Item]:
+    """The problems of several benchmarks; see ``load_benchmark``.
+
+    Raises:
+        EvaluationError: also if one benchmark is named twice, by whatever names.
+    """
+    named: dict[tuple[int, int], str] = {}
+    items = []
+    for name in names:
+        found = benchmark_file(name, folder).stat()
+        other = named.get((found.st_dev, found.st_ino))
+        if other is not None:
+            same = f"{name} is named twice" if other == name else f"{other} and {name} are the same file"
+            raise EvaluationError(f"{same}, and every problem would count twice", remedy="name it once")
+        named[found.st_dev, found.st_ino] = name
+        items += load_benchmark(name, folder, limit)
+    return items
+
+
+def digest(items: Iterable[Item]) -> str:
+    """The hash of all that is asked and expected, pictures included (64 hex digits)."""
+    total = hashlib.sha256()
+    for item in items:
+        pictures = [hashlib.sha256(image["bytes"]).hexdigest() for image in item.images]
+        parts = [item.uid, item.messages, pictures, item.answer, item.kind, item.options]
+        total.update(json.dumps(parts, sort_keys=True).encode() + b"\n")
+    return total.hexdigest()
+
+
+def _item(name: str, record: Record) -> Item:
+    row = record.data
+    uid = f"row {record.line}"
     try:
-        messages = [dict(message) for message in row["prompt"]]
-        tags = sum(message["content"].count(IMAGE) for message in messages)
+        extra = row.get("extra_info") or {}
+        uid = str(extra.get("uid") or f"{name}-{extra.get('index', record.line - 1)}")
+        messages = [{"role": str(message["role"]), "content": message["content"]} for message in row["prompt"]]
+        if not messages or not all(isinstance(message["content"], str) for message in messages):
+            raise TypeError("the content of a message is not text")
         answer = row["reward_model"]["ground_truth"]
-        if answer in (None, "", []):
+        golds = [str(part) for part in answer] if isinstance(answer, list) else str(answer)
+        if answer is None or not golds:
             raise ValueError("no answer")
+        kind: Kind = extra.get("answer_kind") or "math"
+        options = extra.get("options")
+        if kind not in get_args(Kind):
+            raise ValueError(f"answer_kind {kind!r} is none of {', '.join(get_args(Kind))}")
+        options = None if options is None else [str(option) for option in options]
+        images = [{"bytes": image.get("bytes")} for image in row.get("images") or []]
+        json.dumps([uid, messages, golds, options], ensure_ascii=False).encode()
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise EvaluationError(
-            f"{path}: {uid} is not in verl's format ({type(error).__name__}: {error}); it needs prompt (chat messages) "
-            "and reward_model.ground_truth"
+        raise record.error(
+            f"{uid} is not in verl's format ({type(error).__name__}: {error})",
+            None,
+            "it needs prompt (chat messages) and reward_model.ground_truth",
         ) from error
-    images = row.get("images") or []
+    tags = sum(message["content"].count(IMAGE) for message in messages)
     if tags != len(images):
-        raise EvaluationError(
-            f"{path}: {uid} has {tags} {IMAGE} in its prompt but {len(images)} images; write it with as many (if "
-            f"`hicra data {name}` wrote it, do so anew)"
+        raise record.error(
+            f"{uid} has {tags} {IMAGE} in its prompt but {len(images)} images",
+            None,
+            f"write it with as many (if `hicra data {name}` wrote it, do so anew)",
         )
-    if not all(image.get("bytes") for image in images):
-        raise EvaluationError(f"{path}: {uid} has an image without bytes; put the image itself into the row")
-    golds = [str(part) for part in answer] if isinstance(answer, list) else str(answer)
-    return Item(name, uid, messages, images, golds, extra.get("answer_kind") or "math", extra.get("options"))
+    for image in images:
+        if not isinstance(image["bytes"], bytes) or not image["bytes"]:
+            raise record.error(f"{uid} has an image without bytes", "images", "put the image itself into the row")
+        if media_type(image["bytes"]) is None:
+            raise record.error(f"{uid} has an image that is none", "images", f"known are {', '.join(FORMATS)}")
+    return Item(name, uid, messages, images, golds, kind, options)

@@ -5,68 +5,16 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-from hicra_verl.endpoint import REFUSED, Endpoint, EndpointError, Question
-from hicra_verl.evaluation.benchmarks import IMAGE, EvaluationError, Item
+from hicra_verl.data.images import FORMATS, media_type
+from hicra_verl.data.problems import IMAGE
+from hicra_verl.endpoint import REFUSED, Endpoint, Question
+from hicra_verl.errors import HicraError
+from hicra_verl.evaluation.benchmarks import EvaluationError, Item
+from hicra_verl.evaluation.sampling import Completion, Request, Sampling, refused
 
 IN_FLIGHT = 2  # ours; requests handed to vLLM, in multiples of the sequences it runs at once
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How to sample; what the paper does not print is marked in the command's help.
-
-    Attributes:
-        stop: texts that end a response, besides the model's own end token; they are not part of it.
-        template_arguments: for the chat template.
-    """
-
-    temperature: float
-    top_p: float
-    max_tokens: int
-    stop: list[str] = field(default_factory=list)
-    template_arguments: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Request:
-    """One sample to take: of which problem, which of its samples, and with which seed."""
-
-    item: Item
-    sample: int
-    seed: int
-
-
-@dataclass(frozen=True)
-class Completion:
-    """One sample taken.
-
-    Attributes:
-        finish_reason: "length" where it was cut off, "refused" where the engine would not take the request.
-        text: the response; of a refused request, "".
-        tokens: of the response.
-        refusal: what the engine said, if it refused.
-    """
-
-    request: Request
-    text: str
-    finish_reason: str
-    tokens: int
-    refusal: str | None = None
-
-
-def refused(request: Request, message: str) -> Completion:
-    """What stands for the sample of a request that the engine would not take, such as one with too long a prompt."""
-    return Completion(request, "", REFUSED, 0, message)
-
-
-class Engine(Protocol):
-    """Anything that takes samples."""
-
-    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """Yield one completion for each request as soon as it is there, in any order."""
 
 
 def _parts(item: Item, image_part: Any) -> list[dict[str, Any]]:
@@ -111,12 +59,14 @@ class VllmEngine:
     """
 
     def __init__(self, model: str, sampling: Sampling, arguments: dict[str, Any]) -> None:
-        from vllm import LLM
-
         self.sampling = sampling
         try:
+            from vllm import LLM
+
             self.llm = LLM(model=model, **arguments)
-        except (RuntimeError, ValueError, TypeError, OSError) as error:
+        except ModuleNotFoundError:
+            raise
+        except (ImportError, RuntimeError, ValueError, TypeError, OSError) as error:
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise EvaluationError(
                 f"{model}: vLLM does not start ({first}); its own messages above say why. --vllm-argument KEY=VALUE "
@@ -195,7 +145,7 @@ def _opened(image: dict[str, Any]) -> Any:
     from PIL import Image
 
     try:
-        return Image.open(io.BytesIO(image["bytes"])).convert("RGB")
+        return Image.open(io.BytesIO(image["bytes"]), formats=FORMATS).convert("RGB")
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow raises all of these
         raise ValueError("the image cannot be opened") from error
 
@@ -241,6 +191,14 @@ class RayVllmEngine:
                     yield self.ray.get(next(stream))
                 except StopIteration:
                     streams.remove(stream)
+                except self.ray.exceptions.RayError as error:
+                    cause = getattr(error, "cause", None)
+                    if isinstance(cause, HicraError):
+                        raise cause from None
+                    raise EvaluationError(
+                        f"a replica has ended ({' '.join(str(error).split())[-300:]})",
+                        remedy="every answer so far is saved; the same command asks for the missing ones",
+                    ) from error
 
 
 class EndpointEngine:
@@ -276,22 +234,11 @@ class EndpointEngine:
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """See ``Engine``; questions are made as they are asked, so that few images are in memory at a time."""
-        try:
-            # A vLLM server does not find special tokens in its texts either (see ``stop_token_ids``).
-            single = [ids[0] for ids in map(self.endpoint.token_ids, self.sampling.stop) if ids and len(ids) == 1]
-            questions = (self._question(request, single) for request in requests)
-            for place, answer in self.endpoint.ask_all(questions, keep_refusals=True):
-                if answer.finish_reason == REFUSED:
-                    yield refused(requests[place], answer.text)
-                else:
-                    yield Completion(requests[place], answer.text, answer.finish_reason, answer.completion_tokens)
-        except EndpointError as error:
-            raise EvaluationError(str(error)) from error
-
-
-def media_type(data: bytes) -> str:
-    """An image's media type by its first bytes; the benchmarks hold PNG and JPEG, and some WebP and GIF."""
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
-    known = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif", b"BM": "image/bmp"}
-    return next((name for start, name in known.items() if data.startswith(start)), "application/octet-stream")
+        # A vLLM server does not find special tokens in its texts either (see ``stop_token_ids``).
+        single = [ids[0] for ids in map(self.endpoint.token_ids, self.sampling.stop) if ids and len(ids) == 1]
+        questions = (self._question(request, single) for request in requests)
+        for place, answer in self.endpoint.ask_all(questions, keep_refusals=True):
+            if answer.finish_reason == REFUSED:
+                yield refused(requests[place], answer.text)
+            else:
+                yield Completion(requests[place], answer.text, answer.finish_reason, answer.completion_tokens)

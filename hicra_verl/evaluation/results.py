@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import defaultdict
@@ -13,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from hicra_verl.endpoint import REFUSED
 from hicra_verl.evaluation.benchmarks import EvaluationError
 from hicra_verl.evaluation.comparison import PerProblem
-from hicra_verl.evaluation.run import SETTINGS_FILE
+from hicra_verl.evaluation.run import SETTINGS_FILE, distinct_samples, samples_file
+from hicra_verl.records import read_json, read_records, short
 
 SUMMARY_FILE = "summary.json"
 OWN_ROW = "new:"
@@ -118,12 +119,76 @@ def load_results(folders: Sequence[Path]) -> list[Row]:
 
 
 def _load(folder: Path) -> Run:
-    try:
-        settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
-        summary = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
-        return Run(folder, settings, summary["benchmarks"])
-    except (OSError, ValueError, KeyError) as error:
-        raise EvaluationError(f"{folder}: holds no finished evaluation ({error}); `hicra eval` writes one") from error
+    lacking = [name for name in (SETTINGS_FILE, SUMMARY_FILE) if not (folder / name).exists()]
+    if lacking:
+        problem = f"holds no finished evaluation: {' and '.join(lacking)} absent"
+        raise EvaluationError(problem, file=folder, remedy="`hicra eval` writes one")
+    remedy = "`hicra eval` writes it"
+    settings = read_json(folder / SETTINGS_FILE, remedy)
+    summary = read_json(folder / SUMMARY_FILE, f"{remedy}: run the evaluation's command again, it goes on")
+    run = Run(folder, settings, summary.get("benchmarks", {}))
+    for wrong, name in (
+        (not isinstance(settings.get("model"), str), "model"),
+        (type(settings.get("seed", 0)) is not int or abs(settings.get("seed", 0)) >= 2**63, "seed"),
+        (not isinstance(settings.get("row"), str | None), "row"),
+        (not isinstance(settings.get("sampling"), dict | None), "sampling"),
+        (type(settings.get("limit") or 0) is not int, "limit"),
+    ):
+        if wrong:
+            problem = f"not as `hicra eval` writes it: {short(settings.get(name))}"
+            raise EvaluationError(problem, file=folder / SETTINGS_FILE, field=name, remedy="restore it")
+    if not isinstance(run.benchmarks, dict) or not run.benchmarks:
+        raise _unlike(folder, "benchmarks")
+    for name, figures in run.benchmarks.items():
+        if not _well_formed(figures):
+            raise _unlike(folder, name)
+        _check_samples(folder, name, figures)
+    return run
+
+
+def _unlike(folder: Path, field: str) -> EvaluationError:
+    remedy = "remove it and run the evaluation's command again: it makes it from the samples"
+    return EvaluationError("not as `hicra eval` writes it", file=folder / SUMMARY_FILE, field=field, remedy=remedy)
+
+
+def _well_formed(figures: Any) -> bool:
+    """Whether a benchmark's figures are what ``summary.summarise`` gives, as far as tables need them."""
+
+    def numbers(values: Any, count: int, high: float) -> bool:
+        ok = isinstance(values, list) and len(values) == count
+        return ok and all(type(value) in (int, float) and 0 <= value <= high for value in values)
+
+    if not isinstance(figures, dict) or not isinstance(figures.get("grades", {}), dict):
+        return False
+    problems, each = figures.get("problems"), figures.get("per_problem", {})
+    return (
+        numbers([figures.get("pass@1")], 1, 1)
+        and numbers(figures.get("pass@1_interval"), 2, 1)
+        and type(problems) is int
+        and problems > 0
+        and type(figures.get("grades", {}).get(REFUSED, 0)) is int
+        and isinstance(each, dict)
+        and len(each) == (problems if "per_problem" in figures else 0)
+        and all(numbers(pair, 2, 10**9) and type(pair[0]) is int and 1 <= pair[0] >= pair[1] for pair in each.values())
+    )
+
+
+def _check_samples(folder: Path, name: str, figures: dict[str, Any]) -> None:
+    """Refuse a summary that its own samples do not bear out, where they are still there."""
+    path = samples_file(folder, name)
+    if "per_problem" not in figures or not path.is_file():
+        return
+    found: dict[str, list[int]] = {}
+    for sample in distinct_samples(path, ((record.line, record.data) for record in read_records(path))):
+        counts = found.setdefault(sample.uid, [0, 0])
+        counts[0] += 1
+        counts[1] += sample.correct
+    if found != figures["per_problem"]:
+        raise EvaluationError(
+            f"says something else of {name} than the samples in {path}",
+            file=folder / SUMMARY_FILE,
+            remedy="run the evaluation's command again: it makes the summary from the samples",
+        )
 
 
 def _check_seeds(runs: list[Run], benchmark: str) -> None:

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-import json
+import errno
+import fcntl
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from hicra_verl.append_log import AppendLogError, read_log
+from hicra_verl.append_log import AppendLogError, appending, read_log
 from hicra_verl.endpoint import REFUSED
 from hicra_verl.evaluation.benchmarks import EvaluationError, Item
-from hicra_verl.evaluation.engines import Completion, Engine, Request
+from hicra_verl.evaluation.sampling import Completion, Engine, Request
+from hicra_verl.files import make_folder, write_json
 from hicra_verl.grading.grade import start
 from hicra_verl.grading.pool import GradingPool
+from hicra_verl.records import InputError, read_json
 
 SETTINGS_FILE = "settings.json"
+LOCK_FILE = ".lock"
+_TYPES: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("uid", "response", "finish_reason", "grade"), (str,)),
+    **dict.fromkeys(("answer", "refusal"), (str, type(None))),
+    **dict.fromkeys(("sample", "seed", "tokens"), (int,)),
+    "correct": (bool,),
+}
 
 
 @dataclass(frozen=True)
@@ -44,23 +55,58 @@ def seed_of(base_seed: int, uid: str, sample: int) -> int:
     return zlib.crc32(f"{base_seed} {uid} {sample}".encode())
 
 
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Hold the folder, so that no second evaluation writes into it; it ends with the process, however that ends.
+
+    Raises:
+        EvaluationError: if another one holds it.
+    """
+    with (make_folder(folder) / LOCK_FILE).open("a") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            remedy = "wait for it to end, or give another --output"
+            raise EvaluationError("another evaluation is writing here", file=folder, remedy=remedy) from None
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):  # a file system without locks
+                raise
+        yield
+
+
 def check_settings(folder: Path, settings: dict[str, Any]) -> None:
     """Write the settings of a new evaluation, or compare them with those of the one to go on with.
 
+    Args:
+        folder: the evaluation's.
+        settings: of the evaluation; ``problems`` holds the digest of each benchmark's problems, and others may follow.
+
     Raises:
-        EvaluationError: if they differ: two settings must not share a result.
+        EvaluationError, InputError: if they differ: two settings, or two sets of problems, must not share a result; or
+            if what is there cannot be read.
     """
     path = folder / SETTINGS_FILE
+    known: dict[str, Any] = {}
     if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        for name in sorted({*before, *settings}):
+        before = read_json(path, "restore it, or give another --output: without it, no one knows what its samples are")
+        known = before.get("problems") or {}
+        if not isinstance(known, dict):
+            raise InputError("expected an object", file=path, field="problems", remedy="give another --output")
+        for name in sorted({*before, *settings} - {"problems"}):
             if before.get(name) != settings.get(name):
                 raise EvaluationError(
                     f"{folder} holds an evaluation with {name}={before.get(name)!r}, not {settings.get(name)!r}: give "
                     "another --output, or the same settings to go on with it"
                 )
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        for name, found in settings["problems"].items():
+            if known.get(name, found) != found:
+                raise EvaluationError(
+                    f"{folder} holds samples of other problems called {name}: the data has changed since; give another "
+                    "--output, or the same data to go on with it"
+                )
+        if before == {**settings, "problems": {**known, **settings["problems"]}}:
+            return
+    write_json(path, {**settings, "problems": {**known, **settings["problems"]}})
 
 
 def load_samples(path: Path) -> list[Sample]:
@@ -69,16 +115,27 @@ def load_samples(path: Path) -> list[Sample]:
     A last line cut short by a crash is removed from the file.
 
     Raises:
-        AppendLogError: if any other line is not a sample.
+        AppendLogError: if any other line is not a sample, or one was taken twice.
     """
+    return distinct_samples(path, read_log(path))
+
+
+def distinct_samples(path: Path, rows: Iterable[tuple[int, dict[str, Any]]]) -> list[Sample]:
+    """The samples of a file's numbered rows; see ``load_samples``."""
     samples: dict[tuple[str, int], Sample] = {}
-    for number, row in read_log(path):
+    for number, row in rows:
         try:
+            wrong = [name for name, value in row.items() if type(value) not in _TYPES[name]]
             sample = Sample(**row)
-        except TypeError as error:
-            raise AppendLogError(
-                f"{path}, line {number}: not a sample ({error}); remove the line to take it anew"
-            ) from error
+        except (KeyError, TypeError) as error:
+            wrong = [str(error)]
+        if wrong:
+            problem, remedy = f"not a sample ({', '.join(wrong)})", "remove the line to take it anew"
+            raise AppendLogError(problem, file=path, line=number, remedy=remedy)
+        before = samples.get((sample.uid, sample.sample))
+        if before is not None and before.finish_reason != REFUSED:
+            problem = f"sample {sample.sample} of {sample.uid} is there twice: did two evaluations write here at once?"
+            raise AppendLogError(problem, file=path, line=number, remedy="remove one of the two lines")
         samples[sample.uid, sample.sample] = sample
     return list(samples.values())
 
@@ -118,19 +175,15 @@ def evaluate(
     progress(sum(samples_each[item.benchmark] for item in items) - len(missing))
     if not missing:
         return
-    (folder / "samples").mkdir(exist_ok=True)
-    files: dict[str, IO[str]] = {}
-    try:
+    make_folder(folder / "samples")
+    with ExitStack() as logs:
+        append: dict[str, Callable[[dict[str, Any]], None]] = {}
         for completion in engine().generate(missing):
             name = completion.request.item.benchmark
-            if name not in files:
-                files[name] = samples_file(folder, name).open("a", encoding="utf-8")
-            files[name].write(json.dumps(asdict(_graded(completion, pool)), ensure_ascii=False) + "\n")
-            files[name].flush()
+            if name not in append:
+                append[name] = logs.enter_context(appending(samples_file(folder, name)))
+            append[name](asdict(_graded(completion, pool)))
             progress(1)
-    finally:
-        for stream in files.values():
-            stream.close()
 
 
 def finished_samples(items: Sequence[Item], samples_each: dict[str, int], folder: Path) -> dict[str, list[Sample]]:

@@ -9,10 +9,10 @@ from importlib import resources
 from itertools import groupby
 from typing import Any
 
-from hicra_verl.data.sources import SOURCES
-from hicra_verl.evaluation.benchmarks import TITLES
+from hicra_verl.evaluation.benchmarks import BENCHMARKS, TITLES
 from hicra_verl.evaluation.comparison import Difference, holm, paired_difference
 from hicra_verl.evaluation.results import Row, Run, different_settings, mean_and_spread
+from hicra_verl.tables import Table
 
 NOT_TRAINED_HERE = ("Base", "ORZ", "SimpleRL", "")
 """Methods whose checkpoint is not chosen by a validation of ours (and models evaluated without --row)."""
@@ -40,6 +40,13 @@ class PaperTable:
     lines: tuple[Line, ...]
     notes: tuple[str, ...]
 
+    def plain(self) -> Table:
+        """The table as it is printed or written."""
+        rows = [(line.model, line.method, line.whose, *line.cells) for line in self.lines]
+        ours = frozenset(place for place, line in enumerate(self.lines) if line.whose.startswith("ours"))
+        columns = ("model", "method", "", *self.columns)
+        return Table(self.title, columns, rows, self.notes, words=3, group=2, marked=ours)
+
 
 @dataclass(frozen=True)
 class Label:
@@ -59,8 +66,8 @@ def paper_numbers() -> dict[str, Any]:
 
 def published_problems(benchmark: str) -> int | None:
     """How many problems a benchmark has; None for one of one's own."""
-    source = SOURCES.get(benchmark)
-    return None if source is None else source.rows
+    known = BENCHMARKS.get(benchmark)
+    return None if known is None else known.rows
 
 
 def build(rows: Sequence[Row]) -> list[PaperTable]:
@@ -72,7 +79,8 @@ def build(rows: Sequence[Row]) -> list[PaperTable]:
         here = {row["row"] for row in table["rows"]}
         slips = [slip["note"] for slip in paper["slips"] if slip["row"] in here]
         tables.append(writer.table(f"Table {table['table']}", table["benchmarks"], table["rows"], slips))
-    others = dict.fromkeys(name for row in rows for name in sorted(row.benchmarks()) if name not in TITLES)
+    printed = {name for table in paper["tables"] for name in table["benchmarks"]}
+    others = dict.fromkeys(name for row in rows for name in sorted(row.benchmarks()) if name not in printed)
     if others:
         tables.append(writer.table("Other benchmarks", list(others), [], []))
     return tables

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import multiprocessing
 import os
+import re
 from concurrent.futures import BrokenExecutor, Future, TimeoutError
 from types import TracebackType
 
@@ -16,6 +17,7 @@ from hicra_verl.errors import HicraError
 from hicra_verl.grading import algebra
 
 DEFAULT_LIMIT_S = 5.0  # ours
+MOST_WORKERS = 256  # ours
 
 
 class GradingError(HicraError):
@@ -89,8 +91,17 @@ _shared: tuple[int, GradingPool] | None = None
 
 
 def shared_pool() -> GradingPool:
-    """This process's pool, made on first use (and anew after a fork). ``HICRA_GRADING_WORKERS`` sets its size, 1."""
+    """This process's pool, made on first use (and anew after a fork). ``HICRA_GRADING_WORKERS`` sets its size, 1.
+
+    Raises:
+        GradingError: if that is no number of processes; a pool of none would wait for ever.
+    """
     global _shared
     if _shared is None or _shared[0] != os.getpid():
-        _shared = (os.getpid(), GradingPool(int(os.environ.get("HICRA_GRADING_WORKERS", "1"))))
+        asked = os.environ.get("HICRA_GRADING_WORKERS") or "1"
+        workers = int(asked) if re.fullmatch("[0-9]{1,4}", asked) else 0
+        if not 1 <= workers <= MOST_WORKERS:
+            remedy = f"give a whole number from 1 to {MOST_WORKERS}, or leave it out"
+            raise GradingError(f"HICRA_GRADING_WORKERS={asked}: no number of processes", remedy=remedy)
+        _shared = (os.getpid(), GradingPool(workers))
     return _shared[1]

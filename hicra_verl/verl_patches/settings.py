@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from hicra_verl.config import ESTIMATOR, HicraConfig
 from hicra_verl.errors import nearest
 from hicra_verl.extensions import HicraConfigError
-from hicra_verl.training.checkpoints import step_folder, tracked_step
+from hicra_verl.verl_formats import versions
+from hicra_verl.verl_formats.checkpoints import step_folder, tracked_step
 from hicra_verl.verl_patches import active
 from hicra_verl.verl_patches.patches import PATCHES, REGISTRY, find, problems
 
@@ -116,7 +117,7 @@ def _refuse_unknown_verl(what: str) -> None:
         raise RuntimeError(
             f"this verl differs from the one hicra_verl knows, so {what} cannot stand where it must: "
             + "; ".join(problems.values())
-            + ". Run `hicra doctor`; install verl 0.9.1 or a hicra-verl made for this verl."
+            + f". Run `hicra doctor`; install {versions.in_words()}, or a hicra-verl made for this verl."
         )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hicra_verl.training import last_row
-from hicra_verl.training.checkpoints import step_folder
+from hicra_verl.verl_formats.checkpoints import step_folder
 from hicra_verl.verl_patches import active
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import servers
 from conftest import ROOT
 
 from hicra_verl.data.prepare import verl_row
-from hicra_verl.data.sources import Problem
+from hicra_verl.data.problems import Problem
 from hicra_verl.endpoint import REFUSED
 from hicra_verl.evaluation.run import Sample, load_samples
 

@@ -20,7 +20,8 @@ from hub_repositories import write_awkward_hub
 from PIL import Image
 
 from hicra_verl.data.prepare import verl_row
-from hicra_verl.data.sources import SOURCES, Problem
+from hicra_verl.data.problems import Problem
+from hicra_verl.data.sources import SOURCES
 from hicra_verl.endpoint import REFUSED
 from hicra_verl.evaluation.run import load_samples
 

@@ -17,7 +17,7 @@ from PIL import Image
 from transformers import AutoTokenizer
 
 from hicra_verl.data.prepare import verl_row
-from hicra_verl.data.sources import Problem
+from hicra_verl.data.problems import Problem
 
 # torchvision, which only image processors need; kept out of the environment that everything else uses.
 TORCHVISION = ROOT / "runs" / "vision"

@@ -17,15 +17,17 @@ from typer.testing import CliRunner
 
 from hicra_verl.cli import app
 from hicra_verl.data import readers
+from hicra_verl.data.decontaminate import NEAR, NearIndex, tokens
 from hicra_verl.data.files import read_rows
-from hicra_verl.data.overlap import NEAR, NearIndex, tokens
 from hicra_verl.data.prepare import benchmark_texts, prepare, verl_row
-from hicra_verl.data.sources import SOURCES, DataError, Problem
+from hicra_verl.data.problems import DataError, Problem
+from hicra_verl.data.sources import SOURCES
 from hicra_verl.data.vision import emma
+from hicra_verl.errors import HicraError
 from hicra_verl.evaluation.benchmarks import TITLES
 from hicra_verl.grading import grade
 
-VISION = {"hicra_vl", "virl39k", "mathvista", "mathvision", "mathverse", "emma"}
+VISION = {name for name, source in SOURCES.items() if source.kind == "vision"}
 ROWS = 40
 
 
@@ -122,7 +124,7 @@ def test_a_changed_column_is_refused(name: str, hub: Path, tmp_path: Path) -> No
     repository = hub / source.hub
     listing = [path.relative_to(repository).as_posix() for path in repository.rglob("*.*")]
     file = source.select(listing)[0]
-    _, row = next(read_rows(repository / file))
+    row = next(read_rows(repository / file)).data
     write(tmp_path / file, [{f"new_{column}": value for column, value in row.items()}])
     with pytest.raises(DataError, match=r"has the columns .* expected .*schema has changed"):
         prepare(name, source, tmp_path, tmp_path / "out", "qwen", {}, any_count=True)
@@ -187,7 +189,7 @@ def test_emma_shows_pictures_where_it_names_them(hub: Path, tmp_path: Path) -> N
 
 
 def test_emma_names_a_picture_that_it_does_not_have(hub: Path, tmp_path: Path) -> None:
-    _, row = next(read_rows(hub / "luckychao/EMMA/Math/test-00000-of-00001.parquet"))
+    row = next(read_rows(hub / "luckychao/EMMA/Math/test-00000-of-00001.parquet")).data
     write(tmp_path / "Math" / "test-0.parquet", [row, {**row, "question": "See <image_5>."}])
     with pytest.raises(
         DataError, match=r"a whole, and 1 of its 2 rows .*row 2: image missing \(<image_5> is named.*--any-count"
@@ -226,7 +228,7 @@ def test_virl_images_come_from_the_archive(hub: Path, tmp_path: Path) -> None:
 
 def test_a_missing_image_and_a_mark_too_many_are_counted(hub: Path, tmp_path: Path) -> None:
     repository = hub / SOURCES["virl39k"].hub
-    _, row = next(read_rows(repository / "39Krelease.parquet"))
+    row = next(read_rows(repository / "39Krelease.parquet")).data
     write(
         tmp_path / "39Krelease.parquet",
         [
@@ -399,16 +401,16 @@ def test_a_benchmark_counts_as_a_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("x.jsonl", b'{"a": 1}\n{"a"', "line 2: not valid JSON"),
-        ("x.jsonl", b'{"a": "\xff"}\n', "line 1: not valid JSON"),
-        ("x.parquet", b"PAR1", "cannot be read"),
+        ("x.jsonl", b'{"a": 1}\n{"a"', "line 2: column 5: not valid JSON"),
+        ("x.jsonl", b'{"a": "\xff"}\n', "line 1: byte 0xff at position 7 is not valid UTF-8"),
+        ("x.parquet", b"PAR1", "not a readable Parquet file"),
         ("x.json", b"[{", "not valid JSON"),
         ("x.csv", b"a,b", "expected a .parquet, .jsonl or .json file"),
     ],
 )
 def test_unreadable_files(file: str, content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / file).write_bytes(content)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(HicraError, match=message):
         list(read_rows(tmp_path / file))
 
 

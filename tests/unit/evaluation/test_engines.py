@@ -23,15 +23,17 @@ from typer.testing import CliRunner
 
 from hicra_verl.cli import app
 from hicra_verl.data.prepare import verl_row
-from hicra_verl.data.sources import Problem
+from hicra_verl.data.problems import Problem
 from hicra_verl.endpoint import REFUSED, Endpoint, EndpointError, Question
 from hicra_verl.evaluation import engines
 from hicra_verl.evaluation.benchmarks import EvaluationError, Item, load_benchmark
-from hicra_verl.evaluation.engines import Completion, EndpointEngine, Request, Sampling, VllmEngine
+from hicra_verl.evaluation.engines import EndpointEngine, VllmEngine
 from hicra_verl.evaluation.run import evaluate, finished_samples, load_samples, samples_file
+from hicra_verl.evaluation.sampling import Completion, Request, Sampling
 from hicra_verl.evaluation.summary import summarise
 from hicra_verl.grading.pool import GradingPool
 from hicra_verl.grams import load_grams
+from hicra_verl.records import InputError
 
 # --- vLLM -------------------------------------------------------------------------------------------------------------
 
@@ -213,11 +215,13 @@ def test_a_sample_without_an_answer_is_no_result(tmp_path: Path) -> None:
         finished_samples([], {"amc23": 1}, tmp_path)
 
 
-def test_special_tokens_stop_by_their_id() -> None:
+@pytest.mark.parametrize("name", ["byte_level", "qwen3"])
+def test_special_tokens_stop_by_their_id(name: str) -> None:
     """`<|im_end|>` is in no text that vLLM decodes; `</think>` is an added token, but not a special one."""
-    tokenizer = real_tokenizer("qwen3")
+    tokenizer = real_tokenizer(name)
     texts = ["<|im_end|>", "</think>", "\n\n", "Problem:", "<|endoftext|>"]
-    assert engines.stop_token_ids(texts, tokenizer) == [151645, 151643]
+    expected = {"byte_level": [602, 600], "qwen3": [151645, 151643]}[name]
+    assert engines.stop_token_ids(texts, tokenizer) == expected
 
 
 @pytest.mark.usefixtures("fake_vllm")
@@ -246,7 +250,8 @@ def test_requests_are_dealt_out_over_a_ray_cluster(monkeypatch: pytest.MonkeyPat
     import ray
 
     monkeypatch.setattr(engines, "VllmEngine", Echo)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support")]))
+    folders = (ROOT, ROOT / "tests", ROOT / "tests" / "support", Path(__file__).parent)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, folders)))
     ray.init(num_gpus=4, num_cpus=4, include_dashboard=False, object_store_memory=100_000_000)  # logical ones
     try:
         sampling = engines.Sampling(0.6, 0.95, 16)
@@ -422,7 +427,7 @@ def spoilt(change: Any, images: int = 0) -> list[dict[str, Any]]:
         (spoilt(lambda row: row["extra_info"].update(uid="emma-0")), "two problems are called emma-0"),
         (spoilt(lambda row: row["reward_model"].update(ground_truth=None)), "emma-1 is not in verl's format"),
         ([{"question": "P"}], "it needs prompt (chat messages)"),
-        (rows(2)[:0] or pa.schema({"prompt": pa.string()}), "holds no problem"),
+        (rows(2)[:0] or pa.schema({"prompt": pa.string()}), "holds no rows"),
     ],
 )
 def test_rows_that_cannot_be_asked_are_refused_before_anything_is(table: Any, message: str, tmp_path: Path) -> None:
@@ -443,7 +448,7 @@ def test_rows_that_cannot_be_asked_are_refused_before_anything_is(table: Any, me
 
 
 def test_a_benchmark_of_ones_own(tmp_path: Path) -> None:
-    """In verl's format, without what only `hicra data` adds; a name asked twice is asked once."""
+    """In verl's format, without what only `hicra data` adds."""
     plain = [
         {
             "data_source": "mine",
@@ -456,7 +461,7 @@ def test_a_benchmark_of_ones_own(tmp_path: Path) -> None:
     write(tmp_path, plain, "my_set")
     server = FakeServer(lambda body: "\\boxed{5}")
     try:
-        words = eval_words(tmp_path, server.url, "my_set", "my_set", "--row", "new:qwen25_7b_gspo")
+        words = eval_words(tmp_path, server.url, "my_set", "--row", "new:qwen25_7b_gspo")
         done = CliRunner().invoke(app, words)
     finally:
         server.close()
@@ -493,5 +498,5 @@ def test_names_of_benchmarks_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match="no such benchmark"):
         load_benchmark("../mine", tmp_path)
     (tmp_path / "amc23.parquet").write_text("no parquet")
-    with pytest.raises(EvaluationError, match=r"amc23\.parquet: cannot be read"):
+    with pytest.raises(InputError, match=r"amc23\.parquet: not a readable Parquet file"):
         load_benchmark("amc23", tmp_path)

@@ -10,8 +10,10 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from typer.testing import CliRunner
 from hicra_verl.append_log import AppendLogError, read_log
 from hicra_verl.cli import app
 from hicra_verl.data.prepare import verl_row
-from hicra_verl.data.sources import Problem
+from hicra_verl.data.problems import Problem
 from hicra_verl.evaluation.benchmarks import SAMPLES, TEMPERATURE, TOP_P, EvaluationError, load_benchmark
 from hicra_verl.evaluation.comparison import bootstrap_interval
 from hicra_verl.evaluation.run import Sample, load_samples, seed_of
@@ -191,6 +193,63 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path) -> None:
     assert samples_of(tmp_path / "killed") == samples_of(tmp_path / "whole")
     summaries = [json.loads((tmp_path / name / "out" / "summary.json").read_text()) for name in ("whole", "killed")]
     assert summaries[0] == summaries[1]
+
+
+def test_two_evaluations_at_once_do_not_share_a_folder(tmp_path: Path) -> None:
+    """The second is refused; the first takes every sample once."""
+    write_problems(tmp_path, 6)
+    release = threading.Event()
+
+    def held(body: dict[str, Any]) -> str:
+        release.wait(20)
+        return solve(body)
+
+    server = FakeServer(held)
+    command = [sys.executable, "-m", "hicra_verl.cli", *words(tmp_path, server.url, "--timeout-s", "30")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    try:
+        first = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while server.requests == 0:
+            time.sleep(0.05)
+        second = CliRunner().invoke(app, words(tmp_path, server.url))
+        assert second.exit_code == 2
+        assert "another evaluation is writing here" in second.output.replace("\n", " ")
+        release.set()
+        assert first.wait(60) == 0
+    finally:
+        release.set()
+        server.close()
+    assert (tmp_path / "out" / "samples" / "amc23.jsonl").read_text().count("\n") == len(samples_of(tmp_path)) == 24
+
+
+def test_a_folder_is_of_one_set_of_problems(tmp_path: Path) -> None:
+    """Of other texts, answers or options under the same names, nothing is asked."""
+    assert run_eval(tmp_path, lambda n: None)[0].exit_code == 0
+    row = verl_row(Problem("What is 7 + 1?", "8"), "amc23", 0, "qwen", False)
+    for change in (lambda: None, lambda: row["reward_model"].update(ground_truth="9")):
+        change()
+        pq.write_table(pa.Table.from_pylist([row]), tmp_path / "qwen" / "amc23.parquet")
+        server = FakeServer(solve)
+        try:
+            done = CliRunner().invoke(app, words(tmp_path, server.url))
+        finally:
+            server.close()
+        assert (done.exit_code, server.asked) == (2, [])
+        assert "samples of other problems called amc23" in done.output.replace("\n", " ")
+    assert len(samples_of(tmp_path)) == 24
+
+
+def test_samples_cut_off_anywhere_go_on(tmp_path: Path) -> None:
+    """A full disk, or a crash, ends the file at any byte: whole lines count, what is left of another is taken away."""
+    whole = "".join(
+        json.dumps(asdict(Sample(f"é{n}", n, 0, "a\u2028b", "stop", 1, "1", True, "equal")), ensure_ascii=False) + "\n"
+        for n in range(3)
+    ).encode()
+    path = tmp_path / "s.jsonl"
+    for size in range(len(whole) + 1):
+        path.write_bytes(whole[:size])
+        assert len(load_samples(path)) == whole[:size].count(b"\n")
+        assert path.read_bytes() == whole[: whole[:size].rfind(b"\n") + 1]
 
 
 def test_another_setting_does_not_share_a_result(tmp_path: Path) -> None:

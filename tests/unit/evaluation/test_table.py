@@ -23,7 +23,7 @@ from hicra_verl.evaluation.comparison import (
 )
 from hicra_verl.evaluation.results import load_results, mean_and_spread, row_name
 from hicra_verl.evaluation.table import Line, PaperTable, build, paper_numbers, published_problems
-from hicra_verl.evaluation.table_formats import FORMATS
+from hicra_verl.tables import FORMATS
 
 # --- chance -----------------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hicra_verl.grading import GradingPool, algebra, answers, grade, last_boxed, lists, numerals, units
+from hicra_verl.grading import pool as pool_module
 from hicra_verl.grading.answers import MAX_ANSWER_CHARACTERS, choice_equal, number_equal
 from hicra_verl.grading.grade import start
 from hicra_verl.grading.pool import GradingError
@@ -209,6 +210,15 @@ def test_a_thousand_hostile_answers() -> None:
         assert grade(r"\boxed{\sqrt{49}}", "7", pool=pool).reason == "equivalent"  # the pool is alive
 
 
+@pytest.mark.parametrize("workers", ["0", "-1", "x", "1.5", "²", "99999", " ", "1e9"])
+def test_a_pool_of_no_processes_is_refused(workers: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would wait for ever."""
+    monkeypatch.setattr(pool_module, "_shared", None)
+    monkeypatch.setenv("HICRA_GRADING_WORKERS", workers)
+    with pytest.raises(GradingError, match=f"HICRA_GRADING_WORKERS={workers}: .*from 1 to 256"):
+        compute_score("x", "\\boxed{x+1}", "1+x")
+
+
 def test_a_grader_that_cannot_work_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counting every answer as wrong would train on noise."""
     monkeypatch.setattr(algebra, "prepare", _fails_to_start)
@@ -235,3 +245,8 @@ def test_last_boxed_is_linear() -> None:
     started = time.monotonic()
     assert last_boxed(text) is None
     assert time.monotonic() - started < 5
+
+
+def test_made_up_responses_are_graded_as_they_say(own_rollouts: list[dict[str, object]]) -> None:
+    for row in own_rollouts:
+        assert compute_score("x", str(row["response"]), str(row["ground_truth"]))["score"] == row["correct"], row

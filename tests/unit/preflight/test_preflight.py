@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 import runs
 from hicra_verl.cli import app
 from hicra_verl.data.prepare import prepare
-from hicra_verl.data.sources import SOURCES, Layout, Problem
+from hicra_verl.data.problems import Problem
+from hicra_verl.data.sources import SOURCES, Layout
 from hicra_verl.doctor import Check
 from hicra_verl.preflight import cluster, judge, wanted
 from hicra_verl.recipes import recipe, words

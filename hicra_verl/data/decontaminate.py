@@ -1,12 +1,21 @@
-"""Finding the same problem twice: to the letter, or nearly."""
+"""Deduplicate training data and take the benchmarks out of it: to the letter, or nearly."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from hicra_verl.data.problems import IMAGE
+from hicra_verl.data.problems import IMAGE, Problem
+from hicra_verl.data.report import Report
+
+REPEATED = "repeated"
+CONTRADICTING = "repeated with another answer"
+IN_A_BENCHMARK = "in a benchmark"
+
+Placed = tuple[str, Problem]
+"""A problem and the row it is from, as ``"FILE, row N"``."""
 
 SHINGLE_TOKENS = 3  # ours
 NEAR = 0.7  # ours: share of token triples in common (Jaccard) from which two problems count as one
@@ -61,3 +70,43 @@ class NearIndex:
         similarity = {number: count / (len(found) + self._sizes[number] - count) for number, count in common.items()}
         best = max(similarity, key=lambda number: (similarity[number], -number))
         return similarity[best], best
+
+
+def without_repetitions(problems: Iterable[Placed], report: Report) -> Iterator[Placed]:
+    """Each problem once, by its text (white space aside) and its images; the first row's answer counts."""
+    seen: dict[str, str] = {}
+    for where, problem in problems:
+        identity = key(problem.text)
+        if problem.images:
+            identity += "\n" + hashlib.sha256(b"".join(image["bytes"] for image in problem.images)).hexdigest()
+        first = seen.get(identity)
+        if first is None:
+            seen[identity] = problem.answer
+            yield where, problem
+        elif first == problem.answer:
+            report.leave_out(REPEATED, where)
+        else:
+            report.leave_out(CONTRADICTING, where, f"{problem.answer}, and {first} before")
+
+
+def without_benchmarks(
+    problems: Iterable[Placed], benchmarks: dict[str, list[str]], report: Report
+) -> Iterator[Placed]:
+    """Leave out what is in a benchmark, to the letter or nearly (``NEAR``), and record it.
+
+    Args:
+        problems: training problems.
+        benchmarks: benchmark name to its problems' texts.
+        report: where what is left out is recorded.
+    """
+    names = [name for name, texts in benchmarks.items() for _ in texts]
+    index = NearIndex(text for texts in benchmarks.values() for text in texts)
+    for where, problem in problems:
+        nearest = index.nearest(problem.text)
+        if nearest is not None and nearest[0] >= NEAR:
+            report.leave_out(IN_A_BENCHMARK, where, names[nearest[1]])
+            report.in_a_benchmark.append(
+                {"problem": problem.text, "benchmark": names[nearest[1]], "similarity": round(nearest[0], 3)}
+            )
+        else:
+            yield where, problem

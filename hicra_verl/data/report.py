@@ -7,11 +7,11 @@ from typing import Any
 
 from hicra_verl.version import __version__
 
-EXAMPLES = 5  # ours: how many rows of each reason the account names
+EXAMPLES = 5  # ours: how many rows the report names for each reason
 
 
 @dataclass
-class Account:
+class Report:
     """What became of a data set's rows; written beside the parquet file. ``rows`` is ``problems`` plus ``left_out``.
 
     Attributes:
