@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,15 +9,6 @@ from pathlib import Path
 from hicra_verl.data.problems import DataError
 from hicra_verl.data.sources import Source
 from hicra_verl.records import Record, read_records, short
-
-
-def sha256(path: Path) -> str:
-    """The file's hash (64 hex digits)."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def find_files(name: str, source: Source, origin: Path) -> dict[str, Path]:

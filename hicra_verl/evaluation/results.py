@@ -169,14 +169,14 @@ def _well_formed(figures: Any) -> bool:
         and type(figures.get("grades", {}).get(REFUSED, 0)) is int
         and isinstance(each, dict)
         and len(each) == (problems if "per_problem" in figures else 0)
-        and all(numbers(pair, 2, 10**9) and type(pair[0]) is int and 1 <= pair[0] >= pair[1] for pair in each.values())
+        and all(numbers(pair, 2, 10**9) and max(1, pair[1]) <= pair[0] for pair in each.values())
     )
 
 
 def _check_samples(folder: Path, name: str, figures: dict[str, Any]) -> None:
     """Refuse a summary that its own samples do not bear out, where they are still there."""
     path = samples_file(folder, name)
-    if "per_problem" not in figures or not path.is_file():
+    if "per_problem" not in figures or not re.fullmatch(r"[\w-]+", name) or not path.is_file():
         return
     found: dict[str, list[int]] = {}
     for sample in distinct_samples(path, ((record.line, record.data) for record in read_records(path))):
