@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
-from hicra_verl.data.decontaminate import Placed, without_benchmarks, without_repetitions
+from hicra_verl.data.decontaminate import Placed, decontaminate, deduplicate
 from hicra_verl.data.files import find_files, read_rows
 from hicra_verl.data.images import image_bytes
 from hicra_verl.data.problems import IMAGE, DataError, Problem, UnusableRow
@@ -151,7 +151,7 @@ def prepare(
     problems = read_problems(source, files, report)
     if source.training:
         report.cleared_of = list(benchmarks)
-        problems = without_benchmarks(without_repetitions(problems, report), benchmarks, report)
+        problems = decontaminate(deduplicate(problems, report), benchmarks, report)
     first = next(problems, None)
     if first is None:
         _check_counts(source, report, any_count)  # raises

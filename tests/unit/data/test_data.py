@@ -406,7 +406,7 @@ def test_a_benchmark_counts_as_a_whole(tmp_path: Path) -> None:
         ("x.jsonl", b'{"a": 1}\n{"a"', "line 2: column 5: not valid JSON"),
         ("x.jsonl", b'{"a": "\xff"}\n', "line 1: byte 0xff at position 7 is not valid UTF-8"),
         ("x.parquet", b"PAR1", "not a readable Parquet file"),
-        ("x.json", b"[{", "not valid JSON"),
+        ("x.json", b"[{", "not readable JSON"),
         ("x.csv", b"a,b", "expected a .parquet, .jsonl or .json file"),
     ],
 )
