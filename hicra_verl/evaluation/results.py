@@ -22,6 +22,7 @@ SUMMARY_FILE = "summary.json"
 OWN_ROW = "new:"
 """What stands before the name of a row that is not the paper's, so that a misspelt name is not taken for one."""
 
+_KINDS = {"model": str, "seed": int | None, "row": str | None, "sampling": dict | None, "limit": int | None}
 _SAME_IN_A_ROW = ("template", "sampling", "samples", "limit")
 
 
@@ -36,7 +37,7 @@ class Run:
     @property
     def identity(self) -> tuple[str, int]:
         """Two runs with the same model and seed are one and the same."""
-        return os.path.normpath(self.settings["model"]), int(self.settings.get("seed", 0))
+        return os.path.normpath(self.settings["model"]), int(self.settings.get("seed") or 0)
 
 
 @dataclass
@@ -127,15 +128,10 @@ def _load(folder: Path) -> Run:
     settings = read_json(folder / SETTINGS_FILE, remedy)
     summary = read_json(folder / SUMMARY_FILE, f"{remedy}: run the evaluation's command again, it goes on")
     run = Run(folder, settings, summary.get("benchmarks", {}))
-    for wrong, name in (
-        (not isinstance(settings.get("model"), str), "model"),
-        (type(settings.get("seed", 0)) is not int or abs(settings.get("seed", 0)) >= 2**63, "seed"),
-        (not isinstance(settings.get("row"), str | None), "row"),
-        (not isinstance(settings.get("sampling"), dict | None), "sampling"),
-        (type(settings.get("limit") or 0) is not int, "limit"),
-    ):
-        if wrong:
-            problem = f"not as `hicra eval` writes it: {short(settings.get(name))}"
+    for name, kind in _KINDS.items():
+        value = settings.get(name)
+        if not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, int) and abs(value) >= 2**63):
+            problem = f"not as `hicra eval` writes it: {short(value)}"
             raise EvaluationError(problem, file=folder / SETTINGS_FILE, field=name, remedy="restore it")
     if not isinstance(run.benchmarks, dict) or not run.benchmarks:
         raise _unlike(folder, "benchmarks")
