@@ -113,7 +113,7 @@ def _count(name: str, setting: str, path: Path, prepare: str, beside: list[str])
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from hicra_verl.data.files import sha256
+    from hicra_verl.files import sha256_of
 
     try:
         rows = pq.read_metadata(path).num_rows
@@ -127,7 +127,7 @@ def _count(name: str, setting: str, path: Path, prepare: str, beside: list[str])
         return Check(
             "data", name, f"{path}: {rows:,} problems, but its account says {said['problems']:,}", False, prepare
         )
-    if said["output_sha256"] != sha256(path):
+    if said["output_sha256"] != sha256_of(path):
         return Check("data", name, f"{path}: not the file its account was written for", False, prepare)
     left = [benchmark for benchmark in beside if benchmark not in said["cleared_of"]]
     if left:

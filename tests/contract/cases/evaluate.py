@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bad_input import Case
+from bad_server import endpoint_cases
 from made_up_evaluations import answering, benchmark, columns, lines, sample, words
 
 from hicra_verl.version import __version__
@@ -292,8 +293,11 @@ def resuming() -> list[Case]:
     ]
 
 
+ASKED = ["eval", "amc23", "--model", "m", "-o", "out"]
 CASES = [
     *ranges(),
+    *(case for case in endpoint_cases(ASKED, GOOD) if "expected a number from" not in case.says),
+    Case("an empty --base-url", [*ASKED, "--base-url", ""], ("--base-url",), GOOD),
     *files_of_ones_own(),
     *outputs(),
     *resuming(),

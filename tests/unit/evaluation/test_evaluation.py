@@ -68,7 +68,7 @@ def test_bootstrap_interval_against_the_normal_approximation() -> None:
 
 def test_the_protocol_is_the_papers() -> None:
     assert (TEMPERATURE, TOP_P) == (0.6, 0.95)
-    assert SAMPLES == {"aime24": 32, "aime25": 32, "amc23": 4}
+    assert SAMPLES.items() >= {"aime24": 32, "aime25": 32, "amc23": 4}.items()
 
 
 def test_summary() -> None:
@@ -210,6 +210,7 @@ def test_two_evaluations_at_once_do_not_share_a_folder(tmp_path: Path) -> None:
     try:
         first = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while server.requests == 0:
+            assert first.poll() is None
             time.sleep(0.05)
         second = CliRunner().invoke(app, words(tmp_path, server.url))
         assert second.exit_code == 2
