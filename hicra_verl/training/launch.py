@@ -23,7 +23,9 @@ _ENDS = (
     r"|(?<!eos_)(?<!bos_)(?<!pad_)token)"
 )
 SECRET_NAME = re.compile(_ENDS, re.IGNORECASE)
-SECRET_VALUE = re.compile(rf"""(\b{_ENDS}['"]?\s*[=:]\s*)(?:(?:Bearer|Basic)\s+)?(?:'[^']*'|"[^"]*"|[^,}}\s]+)""", re.IGNORECASE)
+SECRET_VALUE = re.compile(
+    rf"""(\b{_ENDS}['"]?\s*[=:]\s*)(?:(?:Bearer|Basic)\s+)?(?:'[^']*'|"[^"]*"|[^,}}\s]+)""", re.IGNORECASE
+)
 IN_ADDRESS = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
 HIDDEN = "***"
 # Settings that verl or this package reads as a path in a process of the run.
