@@ -5,10 +5,12 @@ Run the same command again after any crash: it goes on from the last complete ch
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,11 +19,21 @@ import uuid
 from pathlib import Path
 from typing import IO, Any
 
+from hicra_verl.files import make_folder
 from hicra_verl.training.best import note_steps_without_both, refuse_another_runs_best
-from hicra_verl.training.launch import absolute_words, environment_words, hydra_string, kept_back, settings_of, value_of
+from hicra_verl.training.launch import (
+    absolute_words,
+    environment_words,
+    hydra_string,
+    kept_back,
+    setting_words,
+    settings_of,
+    value_of,
+    without_secrets,
+)
 from hicra_verl.training.rules import StagesError
 from hicra_verl.training.stages import STATE_FILE, Plan, State, load_plan
-from hicra_verl.verl_formats.checkpoints import last_saved_step, remove_older
+from hicra_verl.verl_formats.checkpoints import last_saved_step, remove_older, whole_number
 
 LOCK_WAIT_S = 60  # a trainer whose supervisor was killed ends within seconds
 
@@ -53,6 +65,8 @@ class Supervisor:
                 f"{clash[0]}={given[clash[0]]} is in the command, but {plan_path} sets it stage by stage: change it "
                 "there, or run without stages (in the recipes: STAGES=none)"
             )
+        if shutil.which(command[0]) is None:
+            raise StagesError(f"{command[0]}: no such command; a whole verl command begins with python")
         if obey_stop and self.plan.stop is None:
             raise StagesError(f"{plan_path} has no stop rule for --stop to obey")
         if "trainer.default_local_dir" not in given:
@@ -71,7 +85,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Run what is left of the plan; returns the exit code of the last verl run, 0 if the plan is done."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         with (self.folder / "stages.lock").open("w") as lock:
             self._take(lock)
             if self.plan.best is not None:
@@ -105,9 +119,8 @@ class Supervisor:
 
     def _next_launch(self, state: State) -> int:
         """The number of this start, and its metrics file: verl's file logger empties the file it is given."""
-        metrics = self.folder / "metrics"
-        metrics.mkdir(exist_ok=True)
-        numbers = [int(file.stem) for file in metrics.glob("*.jsonl") if file.stem.isdigit()]
+        metrics = make_folder(self.folder / "metrics")
+        numbers = [whole_number(file.stem) or 0 for file in metrics.glob("*.jsonl")]
         launch = max(state.launches, *numbers, 0) + 1
         self._metrics_file(launch).touch()
         return launch
@@ -116,8 +129,8 @@ class Supervisor:
         return self.folder / "metrics" / f"{launch:04d}.jsonl"
 
     def _remove_older(self, saved: int) -> None:
-        keep = self.given.get("trainer.max_actor_ckpt_to_keep", "")
-        removed = remove_older(self.folder, saved, int(keep)) if keep.isdigit() and int(keep) else []
+        keep = whole_number(self.given.get("trainer.max_actor_ckpt_to_keep", ""))
+        removed = remove_older(self.folder, saved, keep) if keep else []
         if removed:
             print(f"[hicra] removed checkpoints of earlier starts: steps {', '.join(map(str, removed))}", flush=True)
 
@@ -137,15 +150,18 @@ class Supervisor:
         ours, environment = self._environment(state)
         words = [
             *self.command,
-            *(f"{key}={value}" for key, value in stage.settings.items()),
+            *setting_words(stage.settings),
             f"+hicra_stages.plan={hydra_string(str(self.plan_path))}",
             f"+hicra_stages.state={hydra_string(str(self.state_path))}",
             f"+hicra_stages.obey_stop={str(self.obey_stop).lower()}",
             *environment_words(self.given, environment, ours),
         ]
+        shown = shlex.join(without_secrets(words))
         with (self.folder / "command.txt").open("a", encoding="utf-8") as record:
-            record.write(f"# stage {stage.name}, from step {saved}\n{shlex.join(words)}\n")
-        print(f"[hicra] stage {stage.name!r} from step {saved}: {shlex.join(words)}", flush=True)
+            with contextlib.suppress(OSError):  # a file system without permissions
+                os.fchmod(record.fileno(), 0o600)
+            record.write(f"# stage {stage.name}, from step {saved}\n{shown}\n")
+        print(f"[hicra] stage {stage.name!r} from step {saved}: {shown}", flush=True)
         # The lock passes to the trainer: should this process be killed, no other starts while that one still works.
         process = subprocess.Popen(words, env=environment, pass_fds=[lock.fileno()], preexec_fn=_end_with_parent)
         previous = {name: signal.signal(name, lambda n, _: process.send_signal(n)) for name in (2, 15)}
