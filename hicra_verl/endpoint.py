@@ -6,10 +6,12 @@ import json
 import os
 import random
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -157,19 +159,20 @@ class Endpoint:
 
         self._wait_for_turn()
         deadline = time.monotonic() + self.timeout_s
+        late = _Fault(f"its answer was not whole after {self.timeout_s:g} s (--timeout-s)", -1)
         held = bytearray()
         try:
-            with self._http.stream("POST", url, content=json.dumps(body)) as response:
+            with self._http.stream("POST", url, content=json.dumps(body)) as response, _hanging_up(response, deadline):
                 for chunk in response.iter_bytes():
                     held += chunk
                     if len(held) > MAX_ANSWER_BYTES:
                         raise _Fault(f"its answer is longer than {MAX_ANSWER_BYTES >> 20} MiB")
-                    if time.monotonic() > deadline:
-                        raise _Fault(f"its answer was not whole after {self.timeout_s:g} s (--timeout-s)", -1)
-        except httpx.TimeoutException as error:
-            raise _Fault(f"no answer within {self.timeout_s:g} s (--timeout-s)", -1) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
+            if isinstance(error, httpx.TimeoutException) or time.monotonic() >= deadline:
+                raise late from error
             raise _Fault(self._said(f"{type(error).__name__}: {error}"), -1) from error
+        if time.monotonic() >= deadline:
+            raise late
         if response.status_code >= 400:
             raise self._status(response.status_code, bytes(held), response.headers.get("Retry-After", ""))
         try:
@@ -240,6 +243,23 @@ class Endpoint:
                 )
 
 
+@contextmanager
+def _hanging_up(response: Any, deadline: float) -> Iterator[None]:
+    """End a connection at its deadline; the client's own limit is of silence, which an answer in drops never meets."""
+
+    def hang_up() -> None:
+        with suppress(OSError, KeyError, AttributeError):  # it has ended by itself, or is no socket
+            response.extensions["network_stream"].get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(max(0.0, deadline - time.monotonic()), hang_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def _check_range(option: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise EndpointError(f"expected a number from {low:g} to {high:g}, got {value}", field=option)
@@ -272,10 +292,9 @@ def whole_characters(text: str) -> str:
 def _message_in(body: bytes) -> str:
     """What an error says: its ``error.message`` or ``message``, or all of it."""
     text = body[: 4 * MAX_SHOWN].decode("utf-8", "replace")
-    try:
+    with suppress(ValueError, RecursionError, AttributeError):
         said = json.loads(body)
         said = said.get("error", said)
         said = said.get("message", said) if isinstance(said, dict) else said
-    except (ValueError, RecursionError, AttributeError):
-        return text
-    return said if isinstance(said, str) else text
+        return said if isinstance(said, str) else text
+    return text
