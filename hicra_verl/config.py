@@ -7,17 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, get_type_hints
 
+from hicra_verl.arguments import Between, Fraction, HicraConfigError, check_argument
 from hicra_verl.errors import nearest
-from hicra_verl.extensions import (
-    SELECTORS,
-    SHAPERS,
-    Between,
-    Extension,
-    Fraction,
-    HicraConfigError,
-    check_argument,
-    parameters_of,
-)
+from hicra_verl.extensions import SELECTORS, SHAPERS, Extension
 
 ESTIMATOR = "hicra"
 """The value of ``algorithm.adv_estimator`` that turns HICRA on."""
@@ -26,9 +18,8 @@ PAPER_ALPHA = 0.2
 SELECTOR_OF_TOKENS = {"planning": "grams", "high_entropy": "high_entropy"}
 """What the old setting ``tokens`` is now called."""
 
-MAY_BE_NULL = ("selector", "selector_args", "shaping_args")
-
-OLD_SPELLINGS = {"tokens": "selector", "entropy_share": "entropy_fraction"}
+OLD_SPELLINGS = {"entropy_share": "entropy_fraction", "tokens": "selector"}
+MAY_BE_NULL = ("selector", "selector_args", "shaping_args", *OLD_SPELLINGS)
 
 
 @dataclass(frozen=True)
@@ -69,6 +60,11 @@ class HicraConfig:
         for name in ("base", "grams", "shaping", "selector"):
             if getattr(self, name) == "":
                 raise HicraConfigError(f"algorithm.hicra.{name}='': expected a name")
+        if self.measure_only and (self.selector or self.selector_args or self.shaping != "hicra" or self.shaping_args):
+            raise HicraConfigError(
+                "algorithm.hicra.measure_only=true shapes nothing, so selector and shaping would have no effect",
+                remedy="leave them out",
+            )
         if self.base == ESTIMATOR:
             raise HicraConfigError("algorithm.hicra.base='hicra': HICRA cannot be its own base; try grpo")
 
@@ -79,7 +75,7 @@ class HicraConfig:
             HicraConfigError: if there is none of that name, its arguments are wrong, or alpha is set and not used.
         """
         shaper = SHAPERS.build(self.shaping, self.shaping_args, alpha=self.alpha)
-        if self.alpha != PAPER_ALPHA and "alpha" not in parameters_of(shaper.target):
+        if self.alpha != PAPER_ALPHA and "alpha" not in SHAPERS.parameters_of(shaper.target):
             raise HicraConfigError(f"algorithm.hicra.alpha={self.alpha}: the shaping {self.shaping} has no alpha")
         selector = str(self.selector or getattr(shaper.target, "selects", "grams"))
         return SELECTORS.build(selector, self.selector_args), shaper
@@ -104,20 +100,22 @@ class HicraConfig:
 
 
 def _in_new_words(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings without old spellings, and without arguments that are null."""
-    tokens, share = settings.pop("tokens", None), settings.pop("entropy_share", None)
+    """The settings without old spellings, and without what may be null and is."""
     found = {key: value for key, value in settings.items() if value is not None or key not in MAY_BE_NULL}
-    for old, value in (("tokens", tokens), ("entropy_share", share)):
-        if value is not None:
-            new = f"algorithm.hicra.{OLD_SPELLINGS[old]}"
-            warnings.warn(f"algorithm.hicra.{old} is now {new}; the old name still works", FutureWarning, stacklevel=3)
-    if share is not None:
-        found.setdefault("entropy_fraction", share)
-    if tokens is not None:
-        if not isinstance(tokens, str) or tokens not in SELECTOR_OF_TOKENS:
-            known = nearest(str(tokens), list(SELECTOR_OF_TOKENS))
-            raise HicraConfigError(f"algorithm.hicra.tokens={tokens!r}: {known}")
-        found.setdefault("selector", SELECTOR_OF_TOKENS[tokens])
-        if tokens == "high_entropy" and share is not None:
-            found.setdefault("selector_args", {"fraction": share})
+    for old, new in OLD_SPELLINGS.items():
+        if old not in found:
+            continue
+        value, here = found.pop(old), f"algorithm.hicra.{new}"
+        warnings.warn(f"algorithm.hicra.{old} is now {here}; the old name still works", FutureWarning, stacklevel=4)
+        if old == "tokens":
+            if not isinstance(value, str) or value not in SELECTOR_OF_TOKENS:
+                known = nearest(str(value), list(SELECTOR_OF_TOKENS))
+                raise HicraConfigError(f"algorithm.hicra.tokens={value!r}: {known}")
+            if value == "high_entropy":  # whose fraction was that of the measures
+                found.setdefault("selector_args", {"fraction": found.get("entropy_fraction", 0.3)})
+            value = SELECTOR_OF_TOKENS[value]
+        usual = HicraConfig.__dataclass_fields__[new].default  # what `+hicra=default` puts there
+        if found.get(new, usual) not in (usual, value):
+            raise HicraConfigError(f"algorithm.hicra.{old} and {here} say different things", remedy=f"leave out {old}")
+        found[new] = value
     return found

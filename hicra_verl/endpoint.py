@@ -265,26 +265,16 @@ def read_completion(data: Any) -> Answer:
     Raises:
         _Fault: if it holds no message with text.
     """
-
-    def inside(value: Any, name: str | int, kind: type, where: str) -> Any:
-        found = value[name] if name == 0 or name in value else None
-        if not isinstance(found, kind) or found == []:
-            expected = "a list with a choice" if kind is list else "an object"
-            raise _Fault(f"its answer holds no {where}: expected {expected}, got {short(found)}", 0)
-        return found
-
-    if not isinstance(data, dict):
-        raise _Fault(f"its answer is no object but {short(data)}", 0)
-    choice = inside(inside(data, "choices", list, "choices"), 0, dict, "choices[0]")
-    content = inside(choice, "message", dict, "message").get("content")
+    try:
+        choice = data["choices"][0]
+        content = choice["message"].get("content")
+        reason, usage = choice.get("finish_reason"), data.get("usage")
+    except (TypeError, KeyError, IndexError, AttributeError) as error:
+        raise _Fault("its answer holds no choices[0].message", 0) from error
     if not isinstance(content, str | None):
-        raise _Fault(f"its answer's content is not text but {short(content)}", 0)
-    usage = data["usage"] if isinstance(data.get("usage"), dict) else {}
-    prompt, completion = (
-        count if type(count) is int and 0 <= count < 2**53 else 0
-        for count in (usage.get("prompt_tokens"), usage.get("completion_tokens"))
-    )
-    reason = choice.get("finish_reason")
+        raise _Fault(f"its answer's choices[0].message.content is not text but {short(content)}", 0)
+    counts = [usage.get(f"{kind}_tokens") if isinstance(usage, dict) else 0 for kind in ("prompt", "completion")]
+    prompt, completion = (count if type(count) is int and 0 <= count < 2**53 else 0 for count in counts)
     return Answer(whole_characters(content or ""), reason if isinstance(reason, str) else "None", prompt, completion)
 
 

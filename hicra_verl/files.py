@@ -61,7 +61,7 @@ def check_outputs(*outputs: Path, inputs: Iterable[Path] = ()) -> None:
     Raises:
         OutputError: if two of them are one file, or no file can be written there.
     """
-    taken = {Path(os.path.realpath(path)): f"the input {path}" for path in inputs}
+    taken = {Path(os.path.realpath(path)): f"the input {path}" for path in inputs}  # a circle of links raises nothing
     for output in outputs:
         target = check_output(output)
         if target in taken:

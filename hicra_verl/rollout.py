@@ -11,9 +11,6 @@ from hicra_verl.errors import HicraError
 if TYPE_CHECKING:
     import torch
 
-B_T = "(B, T)"
-"""B responses, one row each, padded to T tokens."""
-
 
 class MissingFieldError(HicraError):
     """A field of the batch that the trainer does not keep."""
@@ -62,3 +59,32 @@ class RolloutBatch:
                 remedy="verl's V1 trainer does (trainer.use_v1=true), unless rollout_correction.bypass_mode is on",
             )
         return value
+
+    def check_shape(self, found: Any, who: str) -> None:
+        """Refuse what is no tensor of this batch's shape (B, T).
+
+        Raises:
+            HicraError: naming ``who`` returned it, and what it is.
+        """
+        shape = tuple(self.token_ids.shape)
+        if not hasattr(found, "dtype") or tuple(found.shape) != shape:
+            got = tuple(found.shape) if hasattr(found, "dtype") else type(found).__name__
+            raise HicraError(f"{who} returned {got}, expected a tensor of shape (B, T) = {shape}")
+
+    def checked_mask(self, found: Any, who: str) -> torch.Tensor:
+        """A mask, or weights from 0 to 1, with nothing selected where ``response_mask`` is False.
+
+        Raises:
+            HicraError: if it is neither, naming ``who`` returned it.
+        """
+        import torch
+
+        self.check_shape(found, who)
+        if found.dtype == torch.bool:
+            return torch.logical_and(found, self.response_mask)
+        if not found.is_floating_point():
+            raise HicraError(f"{who} returned {found.dtype}, expected bool, or weights from 0 to 1")
+        own = found[self.response_mask]
+        if not bool(((own >= 0) & (own <= 1)).all()):
+            raise HicraError(f"{who} returned weights outside 0 to 1, or NaN")
+        return torch.where(self.response_mask, found.float(), 0.0)

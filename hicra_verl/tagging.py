@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hicra_verl.errors import HicraError
-from hicra_verl.grams.gramset import GramSet
+from hicra_verl import trace_html
+from hicra_verl.files import check_outputs, write_text, writing
+from hicra_verl.grams.functions import token_functions
+from hicra_verl.grams.gramset import GramSet, load_grams
 from hicra_verl.grams.matcher import GramMatcher, Matches
-
-
-class InputError(HicraError):
-    """A row that cannot be tagged; the message names the file, the line, the field and the remedy."""
+from hicra_verl.grams.token_bytes import load_tokenizer
+from hicra_verl.records import InputError as InputError
+from hicra_verl.records import Record, read_records, short
+from hicra_verl.version import __version__
 
 
 @dataclass
@@ -31,60 +34,100 @@ class Totals:
     by_gram: Counter[int] = field(default_factory=Counter)
 
 
-def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number, row) of a JSONL file; blank lines are skipped.
+def tag_file(
+    source: Path,
+    tokenizer: str,
+    grams: str,
+    output: Path | None = None,
+    html: Path | None = None,
+    text_field: str = "response",
+    html_rows: int = 50,
+    progress: Callable[[list[Record]], Iterable[Record]] = iter,
+) -> tuple[Totals, GramSet]:
+    """Tag every row of a file.
+
+    Args:
+        source: a JSONL or Parquet file.
+        tokenizer: folder or hub name.
+        grams: name or path of a gram set.
+        output: where the tagged rows go, if anywhere.
+        html: where the page goes, if anywhere.
+        text_field: the field with the text, where a row has no ``token_ids``.
+        html_rows: at most this many traces on the page.
+        progress: shows how far it is, row by row.
 
     Raises:
-        InputError: on a missing file, invalid UTF-8, a line that is not a JSON object, or a file without rows.
+        HicraError: naming the file, the line, the field and the remedy; then nothing has been written.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; give a JSONL file with one response a line")
-    rows = 0
-    with path.open("rb") as lines:
-        for number, raw in enumerate(lines, start=1):
-            if not raw.strip():
-                continue
-            try:
-                row = json.loads(raw.decode("utf-8"))
-            except UnicodeDecodeError as error:
-                byte = raw[error.start]
-                raise InputError(
-                    f"{path}, line {number}: byte 0x{byte:02x} at position {error.start} is not valid UTF-8; "
-                    "save the file as UTF-8"
-                ) from error
-            except json.JSONDecodeError as error:
-                cut = "" if raw.endswith(b"\n") else " (the line has no end: was the file cut off?)"
-                raise InputError(
-                    f"{path}, line {number}, column {error.colno}: not valid JSON: {error.msg}{cut}; "
-                    "remove or repair the line"
-                ) from error
-            if not isinstance(row, dict):
-                raise InputError(f"{path}, line {number}: expected a JSON object, got {type(row).__name__}")
-            rows += 1
-            yield number, row
-    if not rows:
-        raise InputError(f"{path}: the file holds no rows; expected one JSON object a line")
+    gram_set = load_grams(grams)
+    check_outputs(*(path for path in (output, html) if path is not None), inputs=[source, Path(grams).expanduser()])
+    rows = list(read_records(source))  # before the tokenizer, whose library takes seconds to import
+    loaded, table = load_tokenizer(tokenizer)
+    matcher = GramMatcher(gram_set, table)
+    totals = Totals()
+    traces: list[trace_html.Trace] = []
+    with ExitStack() as stack:
+        target = stack.enter_context(writing(output)) if output else None
+        for row in progress(rows):
+            ids = row_token_ids(row, loaded, len(table), text_field)
+            matches, added = tag(ids, matcher)
+            add_to_totals(totals, matches)
+            if target:
+                target.write(_as_line({**row.data, **added}))
+            if html and len(traces) < html_rows:
+                heading = _printable(str(row.data.get("uid", f"line {row.line}")))
+                pieces = trace_html.token_texts(ids, table, loaded)
+                traces.append(trace_html.Trace(heading, pieces, token_functions(matches, gram_set), added["grams"]))
+        if html:
+            note = f"{source.name} · gram set {gram_set.name} ({gram_set.sha256[:12]}) · hicra {__version__}"
+            write_text(html, trace_html.render(traces, "Planning tokens", _printable(note)))
+    return totals, gram_set
 
 
-def row_token_ids(row: dict[str, Any], where: str, tokenizer: Any, text_field: str = "response") -> list[int]:
+def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line, row) of each record; see ``records.read_records``."""
+    return ((row.line, row.data) for row in read_records(path))
+
+
+def row_token_ids(row: Record, tokenizer: Any, vocabulary: int, text_field: str = "response") -> list[int]:
     """The row's ``token_ids``, or the tokens of its text.
 
+    Args:
+        row: the row.
+        tokenizer: turns text into ids.
+        vocabulary: ids from 0 to below this are the tokenizer's.
+        text_field: the field with the text.
+
     Raises:
-        InputError: if the row has neither, or one of the wrong type.
+        InputError: if the row has neither, one of the wrong type, or an id that is not the tokenizer's.
     """
-    if "token_ids" in row:
-        ids = row["token_ids"]
-        if not isinstance(ids, list) or not all(isinstance(i, int) and not isinstance(i, bool) for i in ids):
-            raise InputError(f"{where}, field 'token_ids': expected a list of integers")
-        return ids
-    text = row.get(text_field)
-    if not isinstance(text, str):
-        raise InputError(
-            f"{where}: expected the field {text_field!r} with text, or 'token_ids' with a list of integers; the row "
-            f"has {', '.join(map(repr, row)) or 'nothing'}"
+    if "token_ids" not in row.data:
+        text = row.text(text_field, remedy="give 'token_ids', or name the field with the text (--field)")
+        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    ids = row.data["token_ids"]
+    if not isinstance(ids, list) or not all(isinstance(token, int) and not isinstance(token, bool) for token in ids):
+        raise row.error("expected a list of integers", "token_ids")
+    foreign = next((place for place, token in enumerate(ids) if not 0 <= token < vocabulary), None)
+    if foreign is not None:
+        raise row.error(
+            f"id {short(ids[foreign])} at place {foreign} is not the tokenizer's, whose ids end at {vocabulary - 1}",
+            "token_ids",
+            "give the tokenizer that made them",
         )
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-    return list(ids)
+    return ids
+
+
+def _as_line(row: dict[str, Any]) -> str:
+    line = json.dumps(row, ensure_ascii=False, default=str)
+    try:
+        line.encode("utf-8")
+    except UnicodeEncodeError:  # half of a character in a field that is passed on: escaped, as it came
+        line = json.dumps(row, default=str)
+    return line + "\n"
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", errors="replace").decode("utf-8")
 
 
 def tag(token_ids: list[int], matcher: GramMatcher) -> tuple[Matches, dict[str, Any]]:
@@ -118,14 +161,3 @@ def add_to_totals(totals: Totals, matches: Matches) -> None:
     totals.tokens += matches.planning_mask.shape[1]
     totals.planning_tokens += planning
     totals.by_gram.update(matches.gram[matches.counted].tolist())
-
-
-def token_functions(matches: Matches, grams: GramSet) -> list[str | None]:
-    """The function of each token of one response: that of the longest match that covers it; None if not planning."""
-    functions: list[str | None] = [None] * matches.planning_mask.shape[1]
-    length = matches.end_token - matches.first_token
-    for index in np.argsort(length, kind="stable"):  # longer matches overwrite shorter ones
-        for token in range(int(matches.first_token[index]), int(matches.end_token[index])):
-            if matches.planning_mask[0, token]:
-                functions[token] = grams.grams[int(matches.gram[index])].function
-    return functions

@@ -7,12 +7,8 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Any, NamedTuple
 
-FUNCTION_COLOURS = {  # distinct without colour vision too: each has its own underline
-    "deduction": ("#cfe8ff", "solid"),
-    "branching": ("#ffe2b8", "dashed"),
-    "backtracing": ("#ffd0d6", "double"),
-    "other": ("#e4e0f5", "dotted"),
-}
+from hicra_verl.grams.gramset import FUNCTIONS
+from hicra_verl.palette import function_rules
 
 _STYLE = """
 body{font:16px/1.65 Georgia,serif;color:#1a1a1a;background:#fdfdfb;max-width:46rem;margin:2rem auto;padding:0 1rem}
@@ -21,10 +17,7 @@ details{border-top:1px solid #ddd;padding:.6rem 0} summary{cursor:pointer} summa
 .text{white-space:pre-wrap;overflow-wrap:anywhere;margin:.6rem 0}
 mark{color:inherit;border-radius:3px;padding:1px 0;text-decoration-line:underline;text-underline-offset:3px;
 text-decoration-thickness:2px;text-decoration-color:#0006}
-""" + "".join(
-    f"mark.{name}{{background:{colour};text-decoration-style:{line}}}"
-    for name, (colour, line) in FUNCTION_COLOURS.items()
-)
+""" + function_rules("mark.{name}{background:{pale};text-decoration-style:{underline}}")
 
 
 class Trace(NamedTuple):
@@ -38,7 +31,7 @@ class Trace(NamedTuple):
 
 def render(traces: Iterable[Trace], title: str, note: str) -> str:
     """The whole page. ``note`` says what made it."""
-    legend = " ".join(f'<mark class="{name}">{name}</mark>' for name in FUNCTION_COLOURS)
+    legend = " ".join(f'<mark class="{name}">{name}</mark>' for name in FUNCTIONS)
     body = "".join(_render_trace(trace, opened=index == 0) for index, trace in enumerate(traces))
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
@@ -50,7 +43,7 @@ def render(traces: Iterable[Trace], title: str, note: str) -> str:
 
 def _render_trace(trace: Trace, opened: bool) -> str:
     planning = sum(function is not None for function in trace.functions)
-    share = planning / max(1, len(trace.functions))
+    fraction = planning / max(1, len(trace.functions))
     ends_at = {end: gram for gram, _, end in trace.grams}
     runs = []
     token = 0
@@ -63,7 +56,7 @@ def _render_trace(trace: Trace, opened: bool) -> str:
         runs.append(f'<mark class="{function}" title="{tip}">{text}</mark>' if function else text)
     return (
         f"<details{' open' if opened else ''}><summary><b>{html.escape(trace.heading)}</b> · {len(trace.pieces)} tokens"
-        f' · {share:.1%} planning</summary><div class="text">{"".join(runs)}</div></details>'
+        f' · {fraction:.1%} planning</summary><div class="text">{"".join(runs)}</div></details>'
     )
 
 

@@ -1,4 +1,4 @@
-"""What the tests share: where the optional real material is, and how to reach it."""
+"""What the tests share: their own material, and where the optional real one is."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "examples" / "demo"), str(ROOT / "tests" / "support"), str(ROOT / "tests" / "e2e")]
 
+FIXTURES = ROOT / "tests" / "fixtures"
+OWN_TOKENIZERS = ("byte_level", "sentencepiece")
 # Real rollouts and tokenizers are not part of the project; `.ci/run` and `make material` fetch what is fetchable.
 DATA = Path(os.environ.get("HICRA_TEST_DATA", ROOT.parent / "shared" / "data"))
 TOKENIZERS = Path(os.environ.get("HICRA_TEST_TOKENIZERS", ROOT / "runs" / "tokenizers"))
@@ -45,11 +47,22 @@ def math_responses() -> list[str]:
     return [json.loads(line)["response"] for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def real_tokenizer(name: str) -> Any:
-    """A real tokenizer by short name; skips where its files are absent."""
-    from transformers import AutoTokenizer
+@pytest.fixture(scope="session")
+def own_rollouts() -> list[dict[str, Any]]:
+    """Twelve made-up responses to four problems: ``uid``, ``problem``, ``ground_truth``, ``response``, ``correct``."""
+    return [json.loads(line) for line in (FIXTURES / "responses.jsonl").read_text(encoding="utf-8").splitlines()]
 
-    folder = TOKENIZERS / name
+
+def tokenizer_folder(name: str) -> Path:
+    """The files of one of ``OWN_TOKENIZERS``, or of a real one by its short name; skips where those are absent."""
+    folder = (FIXTURES / "tokenizers" if name in OWN_TOKENIZERS else TOKENIZERS) / name
     if not (folder / "tokenizer.json").exists():
         pytest.skip(f"tokenizer files absent: {folder} (`make material` fetches them)")
-    return AutoTokenizer.from_pretrained(folder)
+    return folder
+
+
+def real_tokenizer(name: str) -> Any:
+    """The tokenizer of ``tokenizer_folder``."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(tokenizer_folder(name))

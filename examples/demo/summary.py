@@ -64,13 +64,8 @@ def show(rows: list[dict[str, Any]], title: str, picture: Path) -> None:
 
 def write_report(folder: Path, title: str) -> Path:
     """The run's curves, traces and settings on one page: what `hicra report` writes."""
-    from hicra_verl.analysis import report
-    from hicra_verl.analysis.dynamics import recompute
-    from hicra_verl.analysis.runs import load_run
-    from hicra_verl.grams import load_grams
+    from hicra_verl.analysis.report import write_report as write
 
-    run, grams = load_run(f"hicra={folder}"), load_grams("paper")
-    texts = [recompute(run, grams)]
     page = folder / "report.html"
-    page.write_text(report.render([run], texts, grams, title, report.recorded_configuration(folder)), encoding="utf-8")
+    write([f"hicra={folder}"], page, title=title)
     return page

@@ -2,48 +2,48 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from hicra_verl.analysis import figures
-from hicra_verl.analysis.recompute import StepTexts, measure_dumps
+from hicra_verl.analysis.drawing import Drawing
+from hicra_verl.analysis.figures import draw_comparison, draw_dynamics, draw_forks
+from hicra_verl.analysis.recompute import Measured, StepTexts, measure_runs
 from hicra_verl.analysis.runs import Run, read_dump
+from hicra_verl.analysis.text_figures import draw_distributions, draw_sensitivity, draw_trace
+from hicra_verl.files import check_output, check_outputs, make_folder
+from hicra_verl.grams.functions import coloured_pieces
 from hicra_verl.grams.gramset import GramSet
-from hicra_verl.grams.text_matcher import TextMatcher, text_bytes
+from hicra_verl.grams.text_matcher import TextMatcher
 from hicra_verl.metrics.entropy import entropy_nats
+from hicra_verl.spreadsheets import write_csv
 
-DROPPED_SHARE = 0.3  # paper: dropping 30% of the grams at random
+DROPPED_FRACTION = 0.3  # paper: dropping 30% of the grams at random
 DROPPED_TIMES = 5  # ours
+NUMBERS = "metrics.csv"
 
 
-def recompute(run: Run, grams: GramSet, replace: bool = False) -> dict[int, StepTexts]:
-    """Measure a run's dumps and put what its tracker did not log into its metrics.
+def draw_runs(words: Sequence[str], output: Path, grams: str | None = None) -> tuple[Measured, list[Drawing]]:
+    """Draw every figure that these runs allow into a folder, with every number beside them (``NUMBERS``).
 
     Args:
-        run: changed in place.
-        grams: the gram set.
-        replace: also put recomputed values in the place of logged ones: for another gram set than the run's own.
+        words: the runs, each ``[LABEL=]PATH``.
+        output: the folder.
+        grams: count this gram set instead of the paper's, and in the place of what was logged.
+
+    Raises:
+        HicraError: if a run cannot be read, or a file cannot be written.
     """
-    texts = measure_dumps(run.dumps, grams, processes=os.cpu_count() or 1)
-    for step, found in texts.items():
-        logged = run.metrics.setdefault(step, {})
-        run.gaps += found.gaps
-        for name, value in found.metrics.items():
-            if replace or f"hicra/{name}" not in logged:
-                logged[f"hicra/{name}"] = value
-    first = min(texts, default=None)
-    if first is not None and (
-        replace or not any("hicra/conditional_entropy_change_nats" in m for m in run.metrics.values())
-    ):
-        start = texts[first].metrics["conditional_entropy_nats"]
-        for step, found in texts.items():
-            change = found.metrics["conditional_entropy_nats"] - start
-            run.metrics[step]["hicra/conditional_entropy_change_nats"] = change
-    return texts
+    check_output(make_folder(output) / NUMBERS)
+    measured = measure_runs(words, grams)
+    check_outputs(output / NUMBERS, inputs=measured.sources)
+    drawings = draw_all(measured.runs, measured.texts, measured.grams)
+    for drawing in drawings:
+        drawing.save(output)
+    save_metrics(measured.runs, output / NUMBERS)
+    return measured, drawings
 
 
 def drop_randomly(texts: dict[int, StepTexts], size: int) -> list[dict[int, float]]:
@@ -54,62 +54,39 @@ def drop_randomly(texts: dict[int, StepTexts], size: int) -> list[dict[int, floa
     parts = []
     for seed in range(DROPPED_TIMES):
         kept = np.ones(size, dtype=bool)
-        kept[random.Random(seed).sample(range(size), round(DROPPED_SHARE * size))] = False
+        kept[random.Random(seed).sample(range(size), round(DROPPED_FRACTION * size))] = False
         parts.append({step: entropy_nats(found.gram_counts[kept]) for step, found in texts.items()})
     return parts
 
 
-def coloured_pieces(text: str, matcher: TextMatcher) -> list[tuple[str, str | None]]:
-    """A text cut into runs of one function (None: execution), for showing."""
-    data = text_bytes(text)
-    if not data:
-        return []
-    [(matches, *_)] = matcher.match([text])
-    function: list[str | None] = [None] * len(data)
-    chosen = matches.counted
-    for gram, first, end in zip(
-        matches.gram[chosen].tolist(),
-        matches.first_token[chosen].tolist(),
-        matches.end_token[chosen].tolist(),
-        strict=True,
-    ):
-        function[first:end] = [matcher.grams.grams[gram].function] * (end - first)
-    pieces = []
-    start = 0
-    for place in range(1, len(data) + 1):
-        if place == len(data) or function[place] != function[start]:
-            pieces.append((data[start:place].decode("utf-8", errors="replace"), function[start]))
-            start = place
-    return pieces
-
-
-def draw_all(runs: Sequence[Run], texts: Sequence[dict[int, StepTexts]], grams: GramSet) -> list[figures.Drawing]:
+def draw_all(runs: Sequence[Run], texts: Sequence[dict[int, StepTexts]], grams: GramSet) -> list[Drawing]:
     """Every figure that these runs allow."""
     drawings = []
     for run, found in zip(runs, texts, strict=True):
-        drawings.append(figures.draw_dynamics(run))
-        drawings.append(figures.draw_forks(run))
+        drawings += [draw_dynamics(run), draw_forks(run)]
         if found:
             whole = {step: entropy_nats(step_texts.gram_counts) for step, step_texts in found.items()}
-            drawings.append(figures.draw_distributions(run, found, grams))
-            drawings.append(figures.draw_sensitivity(run, whole, drop_randomly(found, len(grams)), DROPPED_SHARE))
+            drawings.append(draw_distributions(run, found, grams))
+            drawings.append(draw_sensitivity(run, whole, drop_randomly(found, len(grams)), DROPPED_FRACTION))
             last = max(found)
             rollouts = [rollout for rollout in read_dump(run.dumps[last]) if rollout.response]
             if rollouts:
-                best = max(rollouts, key=lambda rollout: (rollout.score, len(rollout.response)))
-                drawings.append(figures.draw_trace(run.name, last, coloured_pieces(best.response, TextMatcher(grams))))
+                scored = [rollout for rollout in rollouts if rollout.score == rollout.score] or rollouts
+                best = max(scored, key=lambda rollout: (rollout.score, len(rollout.response)))
+                drawings.append(draw_trace(run.name, last, coloured_pieces(best.response, TextMatcher(grams))))
     if len(runs) > 1:
-        drawings.append(figures.draw_comparison(runs))
+        drawings.append(draw_comparison(runs))
     return drawings
 
 
 def save_metrics(runs: Sequence[Run], path: Path) -> None:
     """Every number of every run as one CSV: run, step, metric, value."""
-    import csv
-
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["run", "step", "metric", "value"])
-        for run in runs:
-            for step in sorted(run.metrics):
-                writer.writerows([run.name, step, name, value] for name, value in sorted(run.metrics[step].items()))
+    write_csv(
+        path,
+        (
+            {"run": run.name, "step": step, "metric": name, "value": value}
+            for run in runs
+            for step in sorted(run.metrics)
+            for name, value in sorted(run.metrics[step].items())
+        ),
+    )

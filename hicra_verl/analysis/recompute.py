@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+import os
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
-
-from hicra_verl.analysis.runs import Rollout, read_dump
+from hicra_verl.analysis.runs import Run, load_runs
+from hicra_verl.grams import load_grams
 from hicra_verl.grams.gramset import GramSet
 from hicra_verl.grams.matcher import Ints
 from hicra_verl.grams.text_matcher import TextMatcher
-from hicra_verl.metrics.entropy import corrected_entropy_nats, entropy_nats
-from hicra_verl.metrics.groups import group_metrics
+from hicra_verl.metrics.step import StepMetrics, initial_values, relative_metrics
+from hicra_verl.metrics.table import PREFIX
+from hicra_verl.verl_formats.dumps import Rollout, read_dump
 
 
 @dataclass(frozen=True)
@@ -42,33 +44,9 @@ def measure(rollouts: Sequence[Rollout], matcher: TextMatcher) -> tuple[dict[str
         rollouts: the step's responses.
         matcher: of the gram set.
     """
-    from hicra_verl.training.measures import FOLLOWING_WORDS, text_metrics
-
-    size = len(matcher.grams)
-    counts: Ints = np.zeros(size, dtype=np.int64)
-    counts_correct: Ints = np.zeros(size, dtype=np.int64)
-    following: Counter[tuple[int, bytes]] = Counter()
-    with_planning: set[int] = set()
-    right = np.array([rollout.score > 0 for rollout in rollouts], dtype=bool)
-    for found in matcher.match([rollout.response for rollout in rollouts], FOLLOWING_WORDS):
-        matches = found.matches
-        grams, owners = matches.gram[matches.counted], found.owner[matches.counted]
-        counts += np.bincount(grams, minlength=size)
-        counts_correct += np.bincount(grams[right[owners]], minlength=size)
-        pairs = zip(grams.tolist(), matches.following, strict=True)
-        following.update((gram, words) for gram, words in pairs if words is not None)
-        with_planning.update(owners.tolist())
-    scores: dict[str, dict[str, float]] = defaultdict(dict)
-    for rollout in rollouts:
-        scores[rollout.group][rollout.session] = rollout.score
-    metrics = {
-        "responses_without_planning_fraction": 1 - len(with_planning) / max(1, len(rollouts)),
-        **text_metrics(counts, following),
-        "semantic_entropy_correct_nats": entropy_nats(counts_correct),
-        "semantic_entropy_correct_corrected_nats": corrected_entropy_nats(counts_correct),
-        **group_metrics({name: list(group.values()) for name, group in scores.items()}),
-    }
-    return metrics, counts
+    step = StepMetrics(matcher.grams)
+    step.add_texts(rollouts, matcher)
+    return step.metrics(), step.gram_counts
 
 
 _matcher: TextMatcher | None = None
@@ -101,3 +79,55 @@ def measure_dumps(dumps: dict[int, Path], grams: GramSet, processes: int = 1) ->
         return {step: _measure_file(path) for step, path in sorted(dumps.items())}
     with ProcessPoolExecutor(processes, initializer=_begin, initargs=(grams,)) as pool:
         return dict(zip(sorted(dumps), pool.map(_measure_file, [dumps[step] for step in sorted(dumps)]), strict=True))
+
+
+def recompute(run: Run, grams: GramSet, replace: bool = False) -> dict[int, StepTexts]:
+    """Measure a run's dumps and put what its tracker did not log into its metrics.
+
+    Args:
+        run: changed in place.
+        grams: the gram set.
+        replace: also put recomputed values in the place of logged ones: for another gram set than the run's own.
+    """
+    texts = measure_dumps(run.dumps, grams, processes=os.cpu_count() or 1)
+    initial = initial_values(texts[min(texts)].metrics) if texts else {}
+    logged = {name for data in run.metrics.values() for name in data}
+    for step, found in texts.items():
+        row = run.metrics.setdefault(step, {})
+        run.gaps += found.gaps
+        for name, value in found.metrics.items():
+            if replace or PREFIX + name not in row:
+                row[PREFIX + name] = value
+        for name, value in relative_metrics(found.metrics, initial).items():
+            if replace or PREFIX + name not in logged:  # a run's own relate to its first step, which may not be dumped
+                row[PREFIX + name] = value
+    return texts
+
+
+class Measured(NamedTuple):
+    """Runs with their recomputed metrics, what ``recompute`` found in the texts of each, and the gram set of that."""
+
+    runs: list[Run]
+    texts: list[dict[int, StepTexts]]
+    grams: GramSet
+
+    @property
+    def sources(self) -> list[Path]:
+        """Every file that was read; no output may replace one."""
+        return [file for run in self.runs for file in run.sources]
+
+
+def measure_runs(words: Sequence[str], grams: str | None = None) -> Measured:
+    """Read runs, each ``[LABEL=]PATH``, and recompute what their texts allow.
+
+    Args:
+        words: the runs.
+        grams: count this gram set, and put its values in the place of logged ones; None counts the paper's, and only
+            fills gaps.
+
+    Raises:
+        HicraError: if a run or the set cannot be read.
+    """
+    gram_set = load_grams(grams or "paper")
+    runs = load_runs(words)
+    return Measured(runs, [recompute(run, gram_set, replace=grams is not None) for run in runs], gram_set)

@@ -4,70 +4,83 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import random
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from hicra_verl.analysis.dynamics import coloured_pieces
-from hicra_verl.analysis.recompute import StepTexts
-from hicra_verl.analysis.runs import Run, read_dump
+from hicra_verl import palette
+from hicra_verl.analysis.recompute import StepTexts, measure_runs
+from hicra_verl.analysis.runs import Run, held_out_metric, read_dump
+from hicra_verl.files import check_output, check_outputs, write_text
+from hicra_verl.grams.functions import coloured_pieces
 from hicra_verl.grams.gramset import GramSet
 from hicra_verl.grams.text_matcher import TextMatcher
+from hicra_verl.metrics.table import charts, title_of
+from hicra_verl.redact import redact
+from hicra_verl.training.traces import read_traces
 from hicra_verl.version import __version__
 
 PROMPTS = 12  # of each run, those seen at most steps first
 RESPONSES = 2  # of each prompt and step: the best and the worst
+SHOWN_CHARACTERS = 100_000  # of a recorded command
+GRAM_CHARACTERS = 80
 
-CHARTS: dict[str, list[tuple[str, str]]] = {
-    "Reward and accuracy": [("critic/score/mean", "training reward"), ("val-core/", "held-out accuracy")],
-    "Relative perplexity (1 at the first step)": [
-        ("hicra/perplexity_planning_relative", "planning"),
-        ("hicra/perplexity_execution_relative", "execution"),
-    ],
-    "Token entropy (nats)": [
-        ("hicra/token_entropy_planning_nats", "planning"),
-        ("hicra/token_entropy_execution_nats", "execution"),
-    ],
-    "Diversity of plans (nats)": [
-        ("hicra/semantic_entropy_nats", "semantic entropy"),
-        ("hicra/semantic_entropy_corrected_nats", "corrected for sample size"),
-        ("hicra/conditional_entropy_nats", "words after a gram"),
-    ],
-    "Pass@k on training prompts": [
-        ("hicra/pass@1", "pass@1"),
-        ("hicra/pass@8", "pass@8"),
-        ("hicra/any_correct", "any"),
-    ],
-    "Planning tokens by function": [
-        (f"hicra/planning_fraction_{name}", name) for name in ("deduction", "branching", "backtracing", "other")
-    ],
-    "Planning and high-entropy tokens": [
-        ("hicra/planning_high_entropy_share", "planning that is high-entropy"),
-        ("hicra/high_entropy_planning_share", "high-entropy that is planning"),
-    ],
-    "Response length (tokens)": [("response_length/mean", "mean"), ("response_length/max", "longest")],
-}
+SUMMARY = (
+    "critic/score/mean",
+    "hicra/semantic_entropy_nats",
+    "hicra/perplexity_planning_relative",
+    "hicra/perplexity_execution_relative",
+    "hicra/planning_fraction",
+    "response_length/mean",
+)
+
+
+def write_report(
+    words: Sequence[str], output: Path, grams: str | None = None, title: str = "Training report"
+) -> tuple[int, int]:
+    """Write the page about runs.
+
+    Args:
+        words: the runs, each ``[LABEL=]PATH``.
+        output: the page.
+        grams: count and colour with this gram set; None with the paper's.
+        title: the page's.
+
+    Returns:
+        How many runs it shows, and its size in characters.
+
+    Raises:
+        HicraError: if a run cannot be read, or the page cannot be written.
+    """
+    check_output(output)
+    measured = measure_runs(words, grams)
+    check_outputs(output, inputs=measured.sources)
+    recorded = [(run.name, recorded_configuration(run.path)) for run in measured.runs]
+    configuration = "\n\n".join(f"{name}:\n{words}" for name, words in recorded if words)
+    page = render(measured.runs, measured.texts, measured.grams, title, configuration)
+    write_text(output, page)
+    return len(measured.runs), len(page)
 
 
 def chart_data(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Every chart with a line for each run and metric that was logged; charts without any line are left out."""
-    charts = []
-    for title, metrics in CHARTS.items():
+    drawn = charts({name for run in runs for data in run.metrics.values() for name in data})
+    found = []
+    for title, metrics in drawn.items():
         lines = []
         for run in runs:
-            for metric, label in metrics:
-                for name in sorted({name for data in run.metrics.values() for name in data}):
-                    wanted = name.startswith(metric) and "/acc/" in name if metric.endswith("/") else name == metric
-                    if wanted:
-                        steps, values = run.series(name)
-                        shown = label if len(runs) == 1 else f"{run.name}: {label}"
-                        lines.append({"name": shown, "x": steps, "y": values, "run": run.name, "label": label})
-        if lines:
-            charts.append({"title": title, "lines": lines})
-    return charts
+            for name, label in metrics:
+                steps, values = run.series(name)
+                if steps:
+                    line = label if len(runs) == 1 else f"{run.name}: {label}"
+                    lines.append({"name": line, "x": steps, "y": values, "run": run.name, "label": label})
+        found.append({"title": title, "lines": lines})
+    return found
 
 
 def trace_data(run: Run, matcher: TextMatcher) -> list[dict[str, Any]]:
@@ -88,55 +101,50 @@ def trace_data(run: Run, matcher: TextMatcher) -> list[dict[str, Any]]:
     for prompt in often:
         steps = []
         for step, responses in sorted(by_prompt[prompt].items()):
-            ranked = sorted(responses, reverse=True)
+            ranked = sorted(responses, key=_by_score, reverse=True)
             chosen = [ranked[0], ranked[-1]][: min(RESPONSES, len(ranked))]
-            shown = [{"score": score, "pieces": coloured_pieces(text, matcher)} for score, text in chosen]
+            shown = [
+                {"score": score if math.isfinite(score) else None, "pieces": coloured_pieces(text, matcher)}
+                for score, text in chosen
+            ]
             right = sum(score > 0 for score, _ in responses)
             steps.append({"step": step, "responses": shown, "right": right, "of": len(responses)})
         prompts.append({"run": run.name, "prompt": prompt, "steps": steps})
     return prompts
 
 
+def _by_score(scored: tuple[float, str]) -> tuple[float, str]:
+    return (-math.inf if math.isnan(scored[0]) else scored[0], scored[1])
+
+
 def token_data(run: Run) -> list[dict[str, Any]]:
     """The responses kept token by token, by step."""
-    steps = []
-    for step, path in sorted(run.traces.items()):
-        traces = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        steps.append({"run": run.name, "step": step, "traces": traces})
-    return steps
+    return [
+        {"run": run.name, "step": step, "traces": read_traces(path, run.gaps)}
+        for step, path in sorted(run.traces.items())
+    ]
 
 
 def summary_rows(runs: Sequence[Run]) -> list[list[str]]:
     """What changed from each run's start to its end: run, measure, start, end, change."""
-    wanted = {
-        "held-out accuracy": "val-core/",
-        "training reward": "critic/score/mean",
-        "semantic entropy (nats)": "hicra/semantic_entropy_nats",
-        "relative perplexity, planning": "hicra/perplexity_planning_relative",
-        "relative perplexity, execution": "hicra/perplexity_execution_relative",
-        "planning fraction": "hicra/planning_fraction",
-        "response length (tokens)": "response_length/mean",
-    }
     rows = []
     for run in runs:
-        names = sorted({name for data in run.metrics.values() for name in data})
-        for title, metric in wanted.items():
-            found = [
-                n for n in names if (n.startswith(metric) and "/acc/" in n if metric.endswith("/") else n == metric)
-            ]
-            if not found:
-                continue
-            steps, values = run.series(found[0])
-            change = values[-1] - values[0]
-            rows.append(
-                [
-                    run.name,
-                    title,
-                    f"{values[0]:.3f} (step {steps[0]})",
-                    f"{values[-1]:.3f} (step {steps[-1]})",
-                    f"{change:+.3f}",
-                ]
-            )
+        for metric in (held_out_metric(run), *SUMMARY):
+            steps, values = ([], []) if metric is None else run.series(metric)
+            if metric is not None and steps:
+                start, end = (f"{values[place]:.3f} (step {steps[place]})" for place in (0, -1))
+                rows.append([run.name, title_of(metric), start, end, f"{values[-1] - values[0]:+.3f}"])
+    return rows
+
+
+def _frequent_grams(run: Run, texts: dict[int, StepTexts], grams: GramSet) -> list[list[str]]:
+    rows = []
+    for when in [min(texts), max(texts)] if texts else []:
+        counts = texts[when].gram_counts
+        total = max(1, int(counts.sum()))
+        top = [place for place in counts.argsort()[::-1][:10] if counts[place]]
+        listed = [f"{grams.grams[place].text[:GRAM_CHARACTERS]} {counts[place] / total:.1%}" for place in top]
+        rows.append([run.name, f"step {when}", ", ".join(listed)])
     return rows
 
 
@@ -154,51 +162,49 @@ def render(
     """
     from plotly.offline import get_plotlyjs
 
-    frequent = []
-    for run, found in zip(runs, texts, strict=True):
-        for when in [min(found), max(found)] if found else []:
-            counts = found[when].gram_counts
-            total = max(1, int(counts.sum()))
-            top = counts.argsort()[::-1][:10]
-            listed = [f"{grams.grams[place].text} {counts[place] / total:.1%}" for place in top if counts[place]]
-            frequent.append([run.name, f"step {when}", ", ".join(listed)])
+    frequent = [row for run, found in zip(runs, texts, strict=True) for row in _frequent_grams(run, found, grams)]
     matcher = TextMatcher(grams)
     data = {
         "runs": len(runs),
         "charts": chart_data(runs),
         "traces": [prompt for run in runs for prompt in trace_data(run, matcher)],
         "tokens": [step for run in runs for step in token_data(run)],
+        "series": palette.SERIES,
+        "fixed": {"planning": palette.PLANNING, "execution": palette.EXECUTION},
+        "functions": {name: shade.strong for name, shade in palette.FUNCTION_SHADES.items()},
     }
-    page = resources.files("hicra_verl.analysis").joinpath("report.html").read_text(encoding="utf-8")
     gaps = [[run.name, gap] for run in runs for gap in dict.fromkeys(run.gaps)]
+    note = f"gram set {grams.name} ({len(grams)} grams, sha256 {grams.sha256[:12]}) · hicra_verl {__version__}"
     parts = {
         "TITLE": html.escape(title),
-        "NOTE": html.escape(
-            f"gram set {grams.name} ({len(grams)} grams, sha256 {grams.sha256[:12]}) · hicra_verl {__version__}"
-        ),
+        "NOTE": html.escape(note),
+        "FUNCTIONS": palette.function_rules(".{name} { background: {strong}; } "),
         "SUMMARY": _table(["run", "measure", "start", "end", "change"], summary_rows(runs)),
-        "GRAMS": _table(["run", "", "most frequent grams"], frequent)
-        if frequent
-        else "<p>No rollouts were dumped.</p>",
-        "GAPS": _table(["run", "gap"], gaps) if gaps else "<p>None found.</p>",
+        "GRAMS": _table(["run", "", "most frequent grams"], frequent, "No rollouts were dumped."),
+        "GAPS": _table(["run", "gap"], gaps, "None found."),
         "CONFIGURATION": html.escape(configuration or "not recorded with these runs"),
         # No tag inside a response may end the script, or begin one.
-        "DATA": json.dumps(data, ensure_ascii=False).replace("<", "\\u003c"),
+        "DATA": json.dumps(data, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"),
         "PLOTLY": get_plotlyjs(),
     }
-    for name, content in parts.items():
-        page = page.replace(f"@@{name}@@", content)
-    return page
+    template = resources.files("hicra_verl.analysis").joinpath("report.html").read_text(encoding="utf-8")
+    # At once: no part is looked through for the places of the others.
+    page = re.sub(r"@@(\w+)@@", lambda place: parts[place.group(1)], template)
+    return page.encode("utf-8", "replace").decode()
 
 
-def _table(columns: list[str], rows: list[list[str]]) -> str:
+def _table(columns: list[str], rows: list[list[str]], otherwise: str = "Nothing was logged.") -> str:
+    if not rows:
+        return f"<p>{otherwise}</p>"
     head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<div class=scroll><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def recorded_configuration(path: Path) -> str:
-    """The command of a run as its folder keeps it (``command.txt``), or ""."""
-    folder = path if path.is_dir() else path.parent
-    command = folder / "command.txt"
-    return command.read_text(encoding="utf-8").strip() if command.exists() else ""
+    """The command of a run as its folder keeps it (``command.txt``), without its keys and passwords; or ""."""
+    command = (path if path.is_dir() else path.parent) / "command.txt"
+    if not command.is_file():
+        return ""
+    with command.open(encoding="utf-8", errors="replace") as stream:
+        return redact(stream.read(SHOWN_CHARACTERS)).strip()

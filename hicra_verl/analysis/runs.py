@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 import csv
-import json
-import math
-import re
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
 from hicra_verl.errors import HicraError
+from hicra_verl.metrics.table import old_names
+from hicra_verl.verl_formats.dumps import MAX_STEP, ROLLOUTS, VALIDATION, dumps_in, read_dump, read_file_log
 
-_PADDING = re.compile(r"pad[0-9a-f]{32}_\d+_0")  # verl 0.9.1, padding_utils.py:196; prompts' own names are UUIDs
+__all__ = ["Run", "RunError", "load_run", "load_runs", "read_dump", "split_label"]
+
+LARGEST = 1e300  # of a metric's values: twice as much is no number any more
+LABEL_BYTES = 120  # a label is part of file names
+EVENT_LEVELS = 4  # how deep below a run's folder TensorBoard's events are looked for
 
 
 class RunError(HicraError):
     """A run that cannot be read; the message names the file, the line and the remedy."""
-
-
-@dataclass(frozen=True)
-class Rollout:
-    """One dumped response: its prompt's text, its own, the expected answer, its score, the prompt it belongs to, and
-    the session within that (of an agent loop's several outputs the last one counts)."""
-
-    prompt: str
-    response: str
-    expected: str
-    score: float
-    group: str
-    session: str
 
 
 @dataclass
@@ -47,6 +38,7 @@ class Run:
         dumps: step to the file of its rollouts.
         validations: step to the file of its responses to held-out prompts, which come again at each validation.
         traces: step to the file of responses kept token by token (``training/traces.py``).
+        sources: every file that was read.
         gaps: what is missing, in words; figures and reports print it.
     """
 
@@ -57,6 +49,7 @@ class Run:
     dumps: dict[int, Path] = field(default_factory=dict)
     validations: dict[int, Path] = field(default_factory=dict)
     traces: dict[int, Path] = field(default_factory=dict)
+    sources: list[Path] = field(default_factory=list)
     gaps: list[str] = field(default_factory=list)
 
     @property
@@ -71,12 +64,33 @@ class Run:
 
 
 def split_label(words: str) -> tuple[str, Path]:
-    """The label and the path of ``LABEL=PATH``; of ``PATH`` alone, its last part. A label holds no slash."""
+    """The label and the path of ``LABEL=PATH``; of ``PATH`` alone, its last part. A label holds no slash.
+
+    Raises:
+        RunError: if the label is empty, or too long to be part of a file's name.
+    """
+    label, _, rest = words.partition("=")
+    if not _is_labelled(words):
+        path = _path(words)
+        return (path.stem or path.resolve().name or "run")[:LABEL_BYTES], path
+    if not label.strip():
+        raise RunError(f"{words}: the label before = is empty", remedy="give one (LABEL=PATH), or the path alone")
+    if len(label.encode("utf-8", "replace")) > LABEL_BYTES:
+        raise RunError(f"the label {label[:20]}… is too long for a file's name", remedy="give a shorter one")
+    return label, _path(rest)
+
+
+def _is_labelled(words: str) -> bool:
+    """``lr=0.1`` may be a label and a path, or a folder's name: that which is there."""
     label, equals, rest = words.partition("=")
-    if equals and "/" not in label:
-        return label, Path(rest).expanduser()
-    path = Path(words).expanduser()
-    return path.stem, path
+    return bool(equals) and "/" not in label and (os.path.exists(rest) or not os.path.exists(words))
+
+
+def _path(words: str) -> Path:
+    try:
+        return Path(words).expanduser()
+    except RuntimeError as error:  # ~name, of nobody here
+        raise RunError("no such home folder", file=words, remedy="write the path out") from error
 
 
 def load_run(words: str) -> Run:
@@ -99,169 +113,170 @@ def load_run(words: str) -> Run:
         raise RunError(f"{path}: no such run; give its folder, a metrics file (.jsonl), or an export (.csv)")
     if not run.metrics and not run.dumps:
         raise RunError(
-            f"{path}: holds neither metrics (verl's file logger, TensorBoard events) nor rollout dumps (STEP.jsonl): "
-            "set trainer.logger=[console,file] and trainer.rollout_data_dir for the next run"
+            "holds neither metrics (verl's file logger, TensorBoard events) nor rollout dumps (STEP.jsonl)",
+            file=path,
+            remedy="set trainer.logger=[console,file] and trainer.rollout_data_dir for the next run",
         )
+    run.sources += [*run.dumps.values(), *run.validations.values(), *run.traces.values()]
     _note_missing_steps(run)
     return run
 
 
 def load_runs(words: Sequence[str]) -> list[Run]:
-    """Read several runs; those of one label are numbered in the order given.
+    """Read several runs. Those of one label are seeds of one method, numbered in the order given.
+
+    Runs without a label are told apart by as much of their paths as it takes: ``a/run`` and ``b/run`` are a_run, b_run.
 
     Raises:
-        RunError: as ``load_run``; or if one path is given twice, which would count as two seeds.
+        RunError: as ``load_run``; if one path is given twice, which would count as two seeds; if two would have one
+            name.
     """
     runs = [load_run(one) for one in words]
     paths = [run.path.resolve() for run in runs]
     again = next((run for place, run in enumerate(runs) if paths[place] in paths[:place]), None)
     if again is not None:
-        raise RunError(f"{again.path}: given twice; it would count as two seeds. Give each run once")
+        raise RunError("given twice; it would count as two seeds", file=again.path, remedy="give each run once")
+    unlabelled = [place for place, one in enumerate(words) if not _is_labelled(one)]
+    for parts in range(2, max((len(path.parts) for path in paths), default=0)):
+        sizes = Counter(run.label for run in runs)
+        for place in unlabelled:
+            if sizes[runs[place].label] > 1:
+                runs[place].label = "_".join(paths[place].with_suffix("").parts[1:][-parts:])[-LABEL_BYTES:]
     sizes = Counter(run.label for run in runs)
     seen: Counter[str] = Counter()
-    for run in runs:
+    for place, run in enumerate(runs):
+        if place in unlabelled and sizes[run.label] > 1:
+            raise RunError(f"another run is called {run.label}, too", file=run.path, remedy="label it: LABEL=PATH")
         seen[run.label] += 1
         run.seed = seen[run.label] if sizes[run.label] > 1 else None
     names = Counter(run.name for run in runs)
     clash = next((name for name, count in names.items() if count > 1), None)
     if clash is not None:  # such as a label "grpo_1" beside two runs labelled "grpo"
-        raise RunError(f"two runs would be called {clash}: give one of them another label (LABEL=PATH)")
+        raise RunError(f"two runs would be called {clash}", remedy="give one of them another label (LABEL=PATH)")
     return runs
+
+
+def held_out_metric(run: Run) -> str | None:
+    """The first accuracy that verl logs on held-out problems, None if it logs none."""
+    names = sorted({name for data in run.metrics.values() for name in data if name.startswith("val-core/")})
+    return next((name for name in names if "/acc/mean@" in name), names[0] if names else None)
 
 
 def _read_folder(path: Path, run: Run) -> None:
     for file in [*sorted((path / "metrics").glob("*.jsonl")), path / "metrics.jsonl"]:
-        if file.exists():
+        if file.is_file():
             _read_file(file, run)
-    run.dumps = _dumps_in(path / "rollouts") or _dumps_in(path)
-    run.validations = _dumps_in(path / "validation")
-    run.traces = _dumps_in(path / "hicra_traces") or _dumps_in(path / "checkpoints" / "hicra_traces")
-    events = sorted({file.parent for file in path.rglob("events.out.tfevents.*")})
-    if not run.metrics and events:
-        for folder in events:
+    run.dumps = dumps_in(path / ROLLOUTS) or dumps_in(path)
+    run.validations = dumps_in(path / VALIDATION)
+    run.traces = dumps_in(path / "hicra_traces") or dumps_in(path / "checkpoints" / "hicra_traces")
+    if not run.metrics:
+        for folder in _event_folders(path):
             _read_tensorboard(folder, run)
 
 
-def _dumps_in(folder: Path) -> dict[int, Path]:
-    return {int(file.stem): file for file in folder.glob("*.jsonl") if file.stem.isdigit()}
+def _event_folders(path: Path) -> Iterator[Path]:
+    """The folders that hold TensorBoard's events, this one or some levels below; links are not followed."""
+    for folder, folders, files in os.walk(path):
+        if len(Path(folder).relative_to(path).parts) >= EVENT_LEVELS:
+            folders.clear()
+        folders.sort()
+        if any(name.startswith("events.out.tfevents.") for name in files):
+            yield Path(folder)
 
 
 def _read_file(path: Path, run: Run) -> None:
+    run.sources.append(path)
     if path.suffix == ".jsonl":
-        _read_file_logger(path, run)
+        for step, data in read_file_log(path, run.gaps):
+            _add(run, step, data)
     elif path.suffix == ".csv":
         _read_csv(path, run)
     elif ".tfevents." in path.name:
         _read_tensorboard(path.parent, run)
     else:
-        raise RunError(f"{path}: expected .jsonl (verl's file logger), .csv (an export), or TensorBoard events")
+        raise RunError("expected .jsonl (verl's file logger), .csv (an export), or TensorBoard events", file=path)
 
 
 def _add(run: Run, step: int, values: dict[str, Any]) -> None:
     """Of a step logged twice, around a crash, the last time counts; what is no finite number is noted and left out."""
     kept = run.metrics.setdefault(step, {})
-    for name, value in values.items():
+    for logged, value in values.items():
+        name = old_names().get(logged, logged)
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
-        if math.isfinite(value):
-            kept[name] = float(value)
+        if value != value or abs(value) > LARGEST:  # math.isnan takes no integer of 400 digits
+            shown = value if isinstance(value, float) else "a huge number"
+            run.gaps.append(f"{name} is {shown} at step {step}")
         else:
-            run.gaps.append(f"{name} is {value} at step {step}")
-
-
-def _read_file_logger(path: Path, run: Run) -> None:
-    for number, row in _json_lines(path, run):
-        if not isinstance(row.get("step"), int) or not isinstance(row.get("data"), dict):
-            raise RunError(f'{path}, line {number}: not a line of verl\'s file logger ({{"step": …, "data": …}})')
-        _add(run, row["step"], row["data"])
-
-
-def _json_lines(path: Path, run: Run) -> Iterator[tuple[int, dict[str, Any]]]:
-    lines = path.read_bytes().split(b"\n")
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line.decode("utf-8"))
-        except ValueError as error:
-            if number == len(lines):  # no line break after it: a crash cut it short
-                run.gaps.append(f"{path.name}: its last line is cut short and left out")
-                return
-            raise RunError(
-                f"{path}, line {number}: not valid JSON ({error}); remove the line to leave it out"
-            ) from error
-        if not isinstance(row, dict):
-            raise RunError(f"{path}, line {number}: expected a JSON object")
-        yield number, row
+            kept[name] = float(value)
 
 
 def _read_csv(path: Path, run: Run) -> None:
     """wandb's export: a Step column and one column a metric, named ``RUN - METRIC``; TensorBoard's: Wall time, Step,
     Value, with the metric in the file's name."""
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        table = csv.DictReader(stream)
-        columns = table.fieldnames or []
-        step_column = next((name for name in columns if name in ("Step", "_step", "step", "trainer/global_step")), None)
-        if step_column is None:
-            raise RunError(f"{path}: no column named Step; export with steps as the x axis")
-        for number, row in enumerate(table, 2):
-            values = {}
-            for name in columns:
-                if name in (step_column, "Wall time") or name.endswith(("__MIN", "__MAX")) or not row[name]:
-                    continue
-                metric = path.stem if name == "Value" else name.split(" - ", 1)[-1]
-                try:
-                    values[metric] = float(row[name])
-                except ValueError:
-                    continue  # a column of text
-            try:
-                _add(run, int(float(row[step_column])), values)
-            except (ValueError, TypeError) as error:
-                raise RunError(f"{path}, line {number}: {row[step_column]!r} is no step") from error
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            table = csv.DictReader(stream)
+            columns = table.fieldnames or []
+            step_column = next((name for name in columns if name in STEP_COLUMNS), None)
+            if step_column is None:
+                raise RunError("no column named Step", file=path, remedy="export with steps as the x axis")
+            for row in table:
+                _add(run, _csv_step(path, table.line_num, row[step_column]), _csv_values(path, step_column, row))
+    except (csv.Error, UnicodeDecodeError) as error:  # UTF-16 or Latin-1 from a spreadsheet; a cell of a megabyte
+        reason = f"not a CSV file in UTF-8 ({error})"
+        raise RunError(reason, file=path, remedy="export it again, or save it as UTF-8") from error
+
+
+STEP_COLUMNS = ("Step", "_step", "step", "trainer/global_step")
+
+
+def _csv_step(path: Path, line: int, cell: str | None) -> int:
+    try:
+        step = int(float(cell or ""))
+    except (ValueError, OverflowError):
+        step = -1
+    if not 0 <= step <= MAX_STEP:
+        raise RunError(f"{cell!r:.40} is no step", file=path, line=line, remedy="remove the line to leave it out")
+    return step
+
+
+def _csv_values(path: Path, step_column: str, row: dict[str, Any]) -> dict[str, float]:
+    values = {}
+    for name, cell in row.items():
+        if name in (None, step_column, "Wall time") or name.endswith(("__MIN", "__MAX")) or not cell:
+            continue
+        try:
+            values[path.stem if name == "Value" else name.split(" - ", 1)[-1]] = float(cell)
+        except ValueError:
+            continue  # a column of text
+    return values
 
 
 def _read_tensorboard(folder: Path, run: Run) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+    run.sources += folder.glob("events.out.tfevents.*")
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
     events.Reload()
     for name in events.Tags()["scalars"]:
         for event in events.Scalars(name):
-            _add(run, event.step, {name: event.value})
+            if 0 <= event.step <= MAX_STEP:
+                _add(run, event.step, {name: event.value})
+            else:
+                run.gaps.append(f"{name} was logged at {event.step}, which is no step")
 
 
 def _note_missing_steps(run: Run) -> None:
     for what, steps in (("metrics", run.metrics), ("rollouts", run.dumps)):
         present = sorted(step for step in steps if step > 0)
-        if len(present) > 1:
-            spacing = min(b - a for a, b in pairwise(present))
-            missing = sorted(set(range(present[0], present[-1], spacing)) - set(present))
-            if missing:
-                shown = ", ".join(map(str, missing[:5])) + (", …" if len(missing) > 5 else "")
-                run.gaps.append(f"no {what} for {len(missing)} steps ({shown})")
-
-
-def read_dump(path: Path, gaps: list[str] | None = None) -> list[Rollout]:
-    """The rollouts of one step; a last line cut short is left out and noted in ``gaps``.
-
-    The rows that verl's V1 trainer adds to fill a batch are left out; a response that is empty because the model ended
-    at once is one.
-
-    Raises:
-        RunError: naming the line and field that is not as verl writes it.
-    """
-    note = Run("", path, gaps=[] if gaps is None else gaps)
-    rollouts = []
-    for number, row in _json_lines(path, note):
-        if _PADDING.fullmatch(str(row.get("uid", ""))):
+        if len(present) < 2:
             continue
-        for name in ("input", "output", "score"):
-            if name not in row:
-                raise RunError(f"{path}, line {number}: no field {name!r}; is it one of verl's rollout dumps?")
-        # V1 names a response {prompt}_{session}_{output}; the other trainers name none, and prompts tell groups apart.
-        parts = str(row.get("uid", "")).rsplit("_", 2)
-        group, session = (parts[0], parts[1]) if len(parts) == 3 else (str(row["input"]), str(number))
-        score = float(row["score"]) if row["score"] is not None else math.nan
-        expected = str(row.get("gts", ""))
-        rollouts.append(Rollout(str(row["input"]), str(row["output"]), expected, score, group, session))
-    return rollouts
+        spacing = min(b - a for a, b in pairwise(present))
+        # Counted, not listed: a step number may be as large as it likes.
+        expected, kept = range(present[0], present[-1], spacing), set(present)
+        missing = len(expected) - sum(step in expected for step in kept)
+        if missing:
+            shown = [str(step) for step in islice((step for step in expected if step not in kept), 5)]
+            dots = ", …" if missing > len(shown) else ""
+            run.gaps.append(f"no {what} for {missing} steps ({', '.join(shown)}{dots})")

@@ -10,6 +10,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from hicra_verl.cli.door import USAGE_ERROR, Door, print_error
+from hicra_verl.grams.token_bytes import load_tokenizer as load_tokenizer
 from hicra_verl.terminal import plain_console
 from hicra_verl.version import __version__
 
@@ -30,22 +31,6 @@ def fail(message: str) -> typer.Exit:
     """Print an error; raise what is returned."""
     print_error(message)
     return typer.Exit(USAGE_ERROR)
-
-
-def load_tokenizer(name: str) -> tuple[Any, list[bytes | None]]:
-    """A tokenizer and its table of token bytes; ends the command with a message if there is none."""
-    from transformers import AutoTokenizer
-
-    from hicra_verl.grams.token_bytes import UnsupportedTokenizerError, token_bytes
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
-        return tokenizer, token_bytes(tokenizer)
-    except UnsupportedTokenizerError as error:
-        raise fail(str(error)) from error
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise fail(f"--tokenizer {name}: cannot be loaded ({first}); give a folder with tokenizer.json") from error
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from hicra_verl.cli.app import GramsOption, app, fail, load_tokenizer
+from hicra_verl.cli.app import GramsOption, app
 from hicra_verl.terminal import plain_console
 from hicra_verl.version import __version__
 
@@ -25,12 +26,6 @@ FieldOption = Annotated[
 ]
 
 
-def _load(name: str) -> GramSet:
-    from hicra_verl.grams import load_grams
-
-    return load_grams(name)
-
-
 def _save(grams: GramSet, path: Path) -> None:
     from hicra_verl.grams.gramset import save_grams
 
@@ -38,12 +33,18 @@ def _save(grams: GramSet, path: Path) -> None:
     print(f"{path}: {len(grams)} grams, sha256 {grams.sha256[:12]}")
 
 
+def _check(output: Path, *inputs: str | Path) -> None:
+    from hicra_verl.files import check_outputs
+
+    check_outputs(output, inputs=[path for given in inputs if os.path.lexists(path := Path(given))])
+
+
 @grams_app.command()
 def placebo(
     corpus: Annotated[list[Path], typer.Argument(metavar="CORPUS...", help="Solutions to draw random phrases from.")],
     tokenizer: Annotated[str, typer.Option("--tokenizer", help="Folder or hub name; it counts the tokens.")],
     output: OutputOption,
-    match: Annotated[str, typer.Option("--match", help="The set whose share of flagged tokens to match.")] = "paper",
+    match: Annotated[str, typer.Option("--match", help="The set whose fraction of flagged tokens to match.")] = "paper",
     seed: Annotated[int, typer.Option(help="Of the random draw.")] = 0,
     field: FieldOption = None,
 ) -> None:
@@ -51,18 +52,17 @@ def placebo(
 
     Each gram is replaced by a random phrase of as many words and about as many occurrences in the corpus.
     """
-    from hicra_verl.grams import GramSetError
-    from hicra_verl.mining.corpus import ANY_SOLUTION, CorpusError, open_corpus
-    from hicra_verl.mining.placebo import PlaceboError, make_placebo
+    from hicra_verl.grams import load_grams
+    from hicra_verl.grams.token_bytes import load_tokenizer
+    from hicra_verl.mining.corpus import ANY_SOLUTION, open_corpus
+    from hicra_verl.mining.placebo import make_placebo
 
-    try:
-        reference = _load(match)
-        opened = open_corpus(corpus, field, ANY_SOLUTION)
-        solutions = list(opened.texts())
-        loaded, table = load_tokenizer(tokenizer)
-        grams, shares = make_placebo(reference, solutions, loaded, table, seed)
-    except (GramSetError, CorpusError, PlaceboError) as error:
-        raise fail(str(error)) from error
+    _check(output, match, *corpus)
+    reference = load_grams(match)
+    opened = open_corpus(corpus, field, ANY_SOLUTION)
+    solutions = list(opened.texts())
+    loaded, table = load_tokenizer(tokenizer)
+    grams, shares = make_placebo(reference, solutions, loaded, table, seed)
     provenance = {
         "made_by": f"hicra grams placebo, hicra_verl {__version__}",
         "matched_to": f"{reference.name} ({reference.sha256[:12]})",
@@ -79,12 +79,9 @@ def placebo(
 @grams_app.command()
 def show(grams: GramsOption = "paper") -> None:
     """Print a set: its provenance, and a gram a line with its function."""
-    from hicra_verl.grams import GramSetError, load_grams
+    from hicra_verl.grams import load_grams
 
-    try:
-        loaded = load_grams(grams)
-    except GramSetError as error:
-        raise fail(str(error)) from error
+    loaded = load_grams(grams)
     print(f"{loaded.name}: {len(loaded)} grams, sha256 {loaded.sha256}\n{loaded.description}")
     for key, value in loaded.provenance:
         print(f"{key}: {value}")
@@ -125,17 +122,17 @@ def validate(paths: Annotated[list[Path], typer.Argument(metavar="FILE...", help
 
     Names the line, the field and the remedy of the first fault of each file; exits with 2 if there is one.
     """
-    from hicra_verl.grams import GramSetError
+    from hicra_verl.grams import GramSetError, load_grams
 
     faults = []
     for path in paths:
         try:
-            grams = _load(str(path))
+            grams = load_grams(path)
             print(f"{path}: valid; {len(grams)} grams, sha256 {grams.sha256[:12]}")
         except GramSetError as error:
             faults.append(str(error))
     if faults:
-        raise fail("\n".join(faults))
+        raise GramSetError("\n".join(faults))
 
 
 @grams_app.command()
@@ -146,37 +143,35 @@ def diff(
         list[Path] | None, typer.Option("--corpus", help="Also compare what they flag in these solutions. Repeat it.")
     ] = None,
     field: FieldOption = None,
-    top: Annotated[int, typer.Option(help="Grams listed of each kind.")] = 15,
+    top: Annotated[int, typer.Option(min=0, help="Grams listed of each kind.")] = 15,
 ) -> None:
     """Compare two sets: gram by gram, and on a corpus by what they flag."""
-    from hicra_verl.grams import GramSetError
-    from hicra_verl.grams.operations import difference
+    from hicra_verl.grams import load_grams
+    from hicra_verl.grams.operations import difference, labels
     from hicra_verl.grams.statistics import agreement, frequent_first
-    from hicra_verl.mining.corpus import ANY_SOLUTION, CorpusError, open_corpus
+    from hicra_verl.mining.corpus import ANY_SOLUTION, open_corpus
 
-    try:
-        left, right = _load(first), _load(second)
-        found = difference(left, right)
-        print(
-            f"in both: {len(found.both)}; only in {left.name}: {len(found.only_first)}; only in {right.name}: "
-            f"{len(found.only_second)}; with another function: {len(found.other_function)}"
-        )
-        for one, other in found.other_function[:top]:
-            print(f"  {one.text}: {one.function} in {left.name}, {other.function} in {right.name}")
-        if not corpus:
-            for name, grams in ((left.name, found.only_first), (right.name, found.only_second)):
-                shown = ", ".join(gram.text for gram in grams[:top])
-                print(f"only in {name}: {shown}{', …' if len(grams) > top else ''}")
-            return
-        measured = agreement(left, right, open_corpus(corpus, field, ANY_SOLUTION).texts())
-    except (GramSetError, CorpusError) as error:
-        raise fail(str(error)) from error
+    sets = load_grams(first), load_grams(second)
+    found = difference(*sets)
+    one, other = labels(sets)
     print(
-        f"of the corpus's characters {left.name} flags {measured.first:.2%}, {right.name} {measured.second:.2%}, both "
+        f"in both: {len(found.both)}; only in {one}: {len(found.only_first)}; only in {other}: "
+        f"{len(found.only_second)}; with another function: {len(found.other_function)}"
+    )
+    for left, right in found.other_function[:top]:
+        print(f"  {left.text}: {left.function} in {one}, {right.function} in {other}")
+    if not corpus:
+        for name, grams in ((one, found.only_first), (other, found.only_second)):
+            shown = ", ".join(gram.text for gram in grams[:top])
+            print(f"only in {name}: {shown}{', …' if len(grams) > top else ''}")
+        return
+    measured = agreement(*sets, open_corpus(corpus, field, ANY_SOLUTION).texts())
+    print(
+        f"of the corpus's characters {one} flags {measured.first:.2%}, {other} {measured.second:.2%}, both "
         f"{measured.both:.2%}: {measured.jaccard:.0%} of what either flags"
     )
-    for gram_set, only in ((left, measured.only_first), (right, measured.only_second)):
-        table = Table(title=f"{gram_set.name} alone flags", title_justify="left")
+    for gram_set, name, only in zip(sets, (one, other), (measured.only_first, measured.only_second), strict=True):
+        table = Table(title=f"{name} alone flags", title_justify="left")
         table.add_column("uses", justify="right")
         table.add_column("gram")
         for place in frequent_first(only)[:top]:
@@ -191,14 +186,12 @@ def merge(
     output: OutputOption,
 ) -> None:
     """Make one set of several."""
-    from hicra_verl.grams import GramSetError
+    from hicra_verl.grams import load_grams
     from hicra_verl.grams.operations import merge as merged
 
-    try:
-        grams, conflicts = merged([_load(name) for name in sets], output.stem)
-        _save(grams, output)
-    except GramSetError as error:
-        raise fail(str(error)) from error
+    _check(output, *sets)
+    grams, conflicts = merged([load_grams(name) for name in sets], output.stem)
+    _save(grams, output)
     for line in conflicts:
         print(line)
 
@@ -207,19 +200,18 @@ def merge(
 def drop(
     grams: Annotated[str, typer.Argument(help="A set: name or path.")],
     output: OutputOption,
-    share: Annotated[float, typer.Option(help="Share to drop; the paper's sensitivity check drops 0.3.")] = 0.3,
+    fraction: Annotated[
+        float,
+        typer.Option("--fraction", "--share", help="Fraction to drop; the paper's sensitivity check drops 0.3."),
+    ] = 0.3,
     seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
 ) -> None:
-    """Drop a random share of a set's grams: how much do results depend on single grams?"""
-    from hicra_verl.grams import GramSetError
+    """Drop a random fraction of a set's grams: how much do results depend on single grams?"""
+    from hicra_verl.grams import load_grams
     from hicra_verl.grams.operations import drop as thinned
 
-    if not 0 <= share < 1:
-        raise fail(f"--share {share:g}: expected at least 0 and less than 1")
-    try:
-        _save(thinned(_load(grams), share, seed), output)
-    except GramSetError as error:
-        raise fail(str(error)) from error
+    _check(output, grams)
+    _save(thinned(load_grams(grams), fraction, seed), output)
 
 
 @grams_app.command()
@@ -230,26 +222,27 @@ def stats(
         str | None, typer.Option("--tokenizer", help="Count tokens with this one; characters without.")
     ] = None,
     field: FieldOption = None,
-    top: Annotated[int, typer.Option(help="Rows of each table; 0 for all.")] = 20,
+    top: Annotated[int, typer.Option(min=0, help="Rows of each table; 0 for all.")] = 20,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Also write the tables as Markdown to this file.")
     ] = None,
 ) -> None:
     """Show what a set does on a corpus: coverage by gram and function, with and without short grams, and overlaps."""
-    from hicra_verl.grams import GramSetError
+    from hicra_verl.files import write_text
+    from hicra_verl.grams import load_grams
     from hicra_verl.grams.statistics import statistics
     from hicra_verl.grams.statistics_tables import tables
-    from hicra_verl.mining.corpus import ANY_SOLUTION, CorpusError, open_corpus
+    from hicra_verl.grams.token_bytes import load_tokenizer
+    from hicra_verl.mining.corpus import ANY_SOLUTION, open_corpus
 
+    if output is not None:
+        _check(output, grams, *corpus)
+    gram_set = load_grams(grams)
+    opened = open_corpus(corpus, field, ANY_SOLUTION)
     loaded, table_of_bytes = load_tokenizer(tokenizer) if tokenizer else (None, None)
-    try:
-        gram_set = _load(grams)
-        found = statistics(gram_set, open_corpus(corpus, field, ANY_SOLUTION).texts(), loaded, table_of_bytes)
-    except (GramSetError, CorpusError) as error:
-        raise fail(str(error)) from error
-    made = tables(gram_set, found, top or None)
+    made = tables(gram_set, statistics(gram_set, opened.texts(), loaded, table_of_bytes), top or None)
     for each in made:
         plain_console().print(each.for_terminal())
     if output is not None:
-        output.write_text("\n".join(each.as_markdown() for each in made), encoding="utf-8")
+        write_text(output, "\n".join(each.as_markdown() for each in made))
         print(f"written to {output}")

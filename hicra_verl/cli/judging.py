@@ -113,7 +113,7 @@ def review(
     from hicra_verl.mining.candidates import load_phrases
     from hicra_verl.mining.judging import Judgements
     from hicra_verl.mining.local_page import serve
-    from hicra_verl.mining.sheets import read_sheet, write_new_sheet
+    from hicra_verl.mining.sheets import read_sheet, write_sheet
 
     kept = Path(f"{output}.judgements.jsonl")
     inputs = [Path(grams), *(corpus or []), *([from_sheet] if from_sheet else [])]
@@ -122,7 +122,7 @@ def review(
     phrases = load_phrases(candidates, corpus, field, uses)
     judgements = Judgements(kept, reviews.VALUES)
     if sheet is not None:
-        write_new_sheet(sheet, phrases, judgements.latest, "judgement")
+        write_sheet(sheet, phrases, judgements.latest, "judgement", new=True)
         values = ", ".join(reviews.VALUES)
         print(f"{sheet}: fill in the column judgement with one of {values}; then --from-sheet {sheet}")
         return

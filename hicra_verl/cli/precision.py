@@ -49,10 +49,9 @@ def sample(
     Raters see items.json (or the page of `hicra precision rate`); key.json says which item is what.
     """
     from hicra_verl.mining.corpus import open_corpus
-    from hicra_verl.mining.sample import check_folder, parse_sets, save_drawn
+    from hicra_verl.mining.sample import parse_sets, save_sample
 
-    check_folder(output)
-    items = save_drawn(output, parse_sets(sets), random, open_corpus(corpus, field, success), seed)
+    items = save_sample(output, parse_sets(sets), random, open_corpus(corpus, field, success), seed)
     print(f"{output}: {len(items)} items. Next, by each rater: hicra precision rate {output} --rater NAME")
 
 

@@ -25,11 +25,15 @@ from pathlib import Path
 from typing import Any
 
 from hicra_verl.errors import HicraError, nearest
+from hicra_verl.files import write_text
 from hicra_verl.grams.text import normalise
+from hicra_verl.records import short
 
 SCHEMA_VERSION = 1
 FUNCTIONS = ("deduction", "branching", "backtracing", "other")
 """What a gram does in a trace. The first three are the paper's; "other" is ours (goals, reading the problem…)."""
+
+LONGEST = 1000  # characters of a gram, and of a name a tenth; longer ones are no phrases, but a file gone wrong
 
 _SET_KEYS = ("schema_version", "name", "description", "provenance", "grams")
 _GRAM_KEYS = ("text", "function", "source")
@@ -97,22 +101,29 @@ def load_grams(name_or_path: str | Path) -> GramSet:
     """
     shipped = shipped_sets()
     if str(name_or_path) in shipped:
-        origin = f"gram set {name_or_path!r}"
         data = (resources.files("hicra_verl.grams") / f"{name_or_path}.json").read_bytes()
-    else:
+        return parse_grams(data, f"gram set {name_or_path!r}")
+    try:
         path = Path(name_or_path).expanduser()
-        origin = str(path)
-        if not path.is_file():
-            raise GramSetError(
-                f"{name_or_path}: no such gram set or file; {nearest(str(name_or_path), shipped)} "
-                "Give one of these names, or the path of a gram-set file (.json)."
-            )
-        data = path.read_bytes()
-    return parse_grams(data, origin)
+        found = path.is_file()
+        data = path.read_bytes() if found else b""
+    except (OSError, RuntimeError) as error:  # unreadable; ~nobody
+        raise GramSetError(str(error), file=name_or_path, remedy="give another gram-set file") from error
+    if not found:
+        raise GramSetError(
+            f"{name_or_path}: no such gram set or file; {nearest(str(name_or_path), shipped)} "
+            "Give one of these names, or the path of a gram-set file (.json)."
+        )
+    return parse_grams(data, str(path))
 
 
 def save_grams(grams: GramSet, path: Path) -> None:
-    """Write a gram-set file, one gram a line; in one move, so that a kill leaves the old file or the new one."""
+    """Write a gram-set file, one gram a line; see ``files.writing``.
+
+    Raises:
+        GramSetError: if it would not be a valid set: no grams, two that match the same.
+        OutputError: if it cannot be written.
+    """
     head = {
         "schema_version": SCHEMA_VERSION,
         "name": grams.name,
@@ -122,9 +133,9 @@ def save_grams(grams: GramSet, path: Path) -> None:
     lines = [f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}," for key, value in head.items()]
     entries = [json.dumps(vars(gram), ensure_ascii=False) for gram in grams]
     body = ",\n".join(f"  {entry}" for entry in entries)
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text("{\n" + "\n".join(lines) + '\n "grams": [\n' + body + "\n ]\n}\n", encoding="utf-8")
-    temporary.replace(path)
+    content = "{\n" + "\n".join(lines) + '\n "grams": [\n' + body + "\n ]\n}\n"
+    parse_grams(content.encode("utf-8", errors="surrogatepass"), f"the set for {path}")  # none that is no set again
+    write_text(path, content)
 
 
 def parse_grams(data: bytes, origin: str) -> GramSet:
@@ -139,31 +150,24 @@ def parse_grams(data: bytes, origin: str) -> GramSet:
     """
     if not data.strip():
         raise GramSetError(f"{origin}: the file is empty; a gram set needs at least one gram")
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise GramSetError(
-            f"{origin}, line {line}: byte 0x{data[error.start]:02x} is not valid UTF-8; save the file as UTF-8"
-        ) from error
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise GramSetError(
-            f"{origin}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg}); "
-            "`python -m json.tool FILE` shows where"
-        ) from error
+    text, content = _decode(data, origin)
     if not isinstance(content, dict):
         raise GramSetError(f"{origin}: expected a JSON object with the keys {', '.join(_SET_KEYS)}")
     version = content.get("schema_version")
-    if version != SCHEMA_VERSION:
+    if version != SCHEMA_VERSION or isinstance(version, bool):
         raise GramSetError(
-            f"{origin}: schema_version is {version!r}, this hicra_verl reads {SCHEMA_VERSION}; "
+            f"{origin}: schema_version is {short(version)}, this hicra_verl reads {SCHEMA_VERSION}; "
             + ("upgrade hicra-verl" if isinstance(version, int) and version > SCHEMA_VERSION else "set it to 1")
         )
     _check_keys(content, _SET_KEYS, ("name", "grams"), origin)
-    if not isinstance(content["name"], str) or not content["name"]:
-        raise GramSetError(f"{origin}: 'name' must be a non-empty string")
+    name = content["name"]
+    if not isinstance(name, str) or not name or not name.isprintable() or {"/", "\\"} & set(name):
+        raise GramSetError(f"{origin}: 'name' must be a non-empty string of printable characters without slashes")
+    if len(name) > LONGEST // 10:
+        raise GramSetError(f"{origin}: 'name' has {len(name):,} characters; at most {LONGEST // 10}")
+    description = content.get("description", "")
+    if not isinstance(description, str):
+        raise GramSetError(f"{origin}: 'description' must be a string")
     provenance = content.get("provenance", {})
     if not isinstance(provenance, dict):
         raise GramSetError(f"{origin}: 'provenance' must be a JSON object")
@@ -184,13 +188,47 @@ def parse_grams(data: bytes, origin: str) -> GramSet:
                 "quote style and white space runs); remove one"
             )
         seen[key] = line
-    return GramSet(content["name"], tuple(grams), str(content.get("description", "")), tuple(provenance.items()))
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise GramSetError(
+            f"{origin}: holds half of a character ({error.object[error.start]!r}); was an emoji cut in two? repair it"
+        ) from error
+    return GramSet(name, tuple(grams), description, tuple(provenance.items()))
+
+
+def _decode(data: bytes, origin: str) -> tuple[str, Any]:
+    """The file's text, and what it holds."""
+    try:
+        text = data.decode("utf-8-sig")
+        return text, json.loads(text, object_pairs_hook=_object)
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise GramSetError(
+            f"{origin}, line {line}: byte 0x{error.object[error.start]:02x} is not valid UTF-8; save the file as UTF-8"
+        ) from error
+    except json.JSONDecodeError as error:
+        raise GramSetError(
+            f"{origin}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg}); "
+            "`python -m json.tool FILE` shows where"
+        ) from error
+    except (RecursionError, ValueError) as error:  # nested too deep; a key twice; a number of thousands of digits
+        why = "nested too deep" if isinstance(error, RecursionError) else str(error)
+        raise GramSetError(f"{origin}: not a gram set ({why}); write one gram a line, as `hicra grams` does") from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice = next(key for place, (key, _) in enumerate(pairs) if key in dict(pairs[:place]))
+        raise ValueError(f"the key {short(twice)} stands twice in one object")
+    return found
 
 
 def _check_keys(entry: dict[str, Any], known: tuple[str, ...], required: tuple[str, ...], where: str) -> None:
     for key in entry:
         if key not in known:
-            raise GramSetError(f"{where}: unknown key {key!r}; {nearest(key, list(known))}")
+            raise GramSetError(f"{where}: unknown key {key[:60]!r}; {nearest(key, list(known))}")
     for key in required:
         if key not in entry:
             raise GramSetError(f"{where}: the key {key!r} is missing")
@@ -198,11 +236,16 @@ def _check_keys(entry: dict[str, Any], known: tuple[str, ...], required: tuple[s
 
 def _parse_gram(entry: Any, where: str) -> Gram:
     if not isinstance(entry, dict):
-        raise GramSetError(f"{where}: expected an object with the keys {', '.join(_GRAM_KEYS)}, got {entry!r}")
+        raise GramSetError(f"{where}: expected an object with the keys {', '.join(_GRAM_KEYS)}, got {short(entry)}")
     _check_keys(entry, _GRAM_KEYS, ("text", "function"), where)
     text, function = entry["text"], entry["function"]
     if not isinstance(text, str) or not text.strip():
         raise GramSetError(f"{where}, field 'text': the gram is empty; remove the line")
+    if len(text) > LONGEST:
+        raise GramSetError(
+            f"{where}, field 'text': the gram has {len(text):,} characters, at most {LONGEST:,} make a phrase; is a "
+            "quotation mark missing? remove the line"
+        )
     if text != text.strip():
         raise GramSetError(
             f"{where}, field 'text': {text!r} begins or ends with white space and so would depend on what stands "
@@ -214,10 +257,12 @@ def _parse_gram(entry: Any, where: str) -> Gram:
             "match; write the intended character"
         )
     if function not in FUNCTIONS:
-        raise GramSetError(f"{where}, field 'function': {function!r}; {nearest(str(function), list(FUNCTIONS))}")
+        raise GramSetError(
+            f"{where}, field 'function': {short(function)}; {nearest(str(function)[:LONGEST], list(FUNCTIONS))}"
+        )
     source = entry.get("source", "")
     if not isinstance(source, str):
-        raise GramSetError(f"{where}, field 'source': expected a string, got {source!r}")
+        raise GramSetError(f"{where}, field 'source': expected a string, got {short(source)}")
     return Gram(text, function, source)
 
 
@@ -226,6 +271,7 @@ def _entry_lines(text: str, count: int) -> list[int]:
     decoder = json.JSONDecoder()
     position = text.index("{") + 1
     lines: list[int] = []
+    line, counted = 1, 0  # the line of the place that has been counted to: a whole count for each gram takes minutes
     while True:
         position = _skip(text, position, " \t\r\n,")
         key, position = decoder.raw_decode(text, position)
@@ -236,7 +282,8 @@ def _entry_lines(text: str, count: int) -> list[int]:
         position += 1  # past the opening bracket
         for _ in range(count):
             position = _skip(text, position, " \t\r\n,")
-            lines.append(text.count("\n", 0, position) + 1)
+            line, counted = line + text.count("\n", counted, position), position
+            lines.append(line)
             _, position = decoder.raw_decode(text, position)
         return lines
 

@@ -35,6 +35,8 @@ Ints = npt.NDArray[np.int64]
 _BREAK = 0xFF  # a byte that no UTF-8 text holds: it is in no gram and is not a word character
 _CHUNK_TOKENS = 1 << 18  # tokens handled at once; bounds the working memory to a few hundred MB at any batch size
 
+_DFA_CHARACTERS = 1 << 18  # of all grams; beyond, the fast form of the automaton takes seconds and gigabytes
+
 # What a token's normalised bytes do at their edges, as bits.
 _STARTS_SPACE = 1  # the first byte is the one space of a white space run
 _ENDS_SPACE = 2  # the last character is white space
@@ -89,8 +91,10 @@ class GramMatcher:
     def __init__(self, grams: GramSet, token_bytes: list[bytes | None]) -> None:
         self.grams = grams
         patterns = [normalise(gram.text) for gram in grams]
+        kinds = ahocorasick_rs.Implementation
+        small = sum(map(len, patterns)) <= _DFA_CHARACTERS
         self._automaton = ahocorasick_rs.BytesAhoCorasick(
-            [pattern.encode() for pattern in patterns], implementation=ahocorasick_rs.Implementation.DFA
+            [pattern.encode() for pattern in patterns], implementation=kinds.DFA if small else kinds.ContiguousNFA
         )
         self._starts_word = np.array([is_word(pattern[0]) for pattern in patterns])
         self._ends_word = np.array([is_word(pattern[-1]) for pattern in patterns])

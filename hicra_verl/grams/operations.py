@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from hicra_verl.grams.gramset import Gram, GramSet
+from hicra_verl.grams.gramset import Gram, GramSet, GramSetError
 from hicra_verl.grams.text import normalise
 
 
@@ -29,27 +29,41 @@ def merge(sets: Sequence[GramSet], name: str) -> tuple[GramSet, list[str]]:
     Returns:
         The set, and a line for each gram whose function differs between sets.
     """
-    chosen: dict[str, tuple[Gram, GramSet]] = {}
+    chosen: dict[str, tuple[Gram, str]] = {}
     conflicts = []
-    for grams in sets:
+    for grams, label in zip(sets, labels(sets), strict=True):
         for gram in grams:
-            first, owner = chosen.setdefault(normalise(gram.text), (gram, grams))
+            first, owner = chosen.setdefault(normalise(gram.text), (gram, label))
             if first.function != gram.function:
-                labels = f"{first.function} in {owner.name}, {gram.function} in {grams.name}"
-                conflicts.append(f"{gram.text!r}: {labels}; {first.function} kept")
+                labelled = f"{first.function} in {owner}, {gram.function} in {label}"
+                conflicts.append(f"{gram.text!r}: {labelled}; {first.function} kept")
     provenance = {"merged": [f"{grams.name} ({grams.sha256[:12]})" for grams in sets]}
     merged = tuple(gram for gram, _ in chosen.values())
-    description = "All grams of " + ", ".join(grams.name for grams in sets)
+    description = "All grams of " + ", ".join(labels(sets))
     return GramSet(name, merged, description, tuple(provenance.items())), conflicts
 
 
-def drop(grams: GramSet, share: float, seed: int) -> GramSet:
-    """The set without a random share of its grams (the paper's sensitivity check drops 30%)."""
-    count = len(grams) - round(share * len(grams))
+def labels(sets: Sequence[GramSet]) -> list[str]:
+    """What to call each of several sets: its name; with its hash, where another set has the same name."""
+    hashes = {grams.name: {other.sha256 for other in sets if other.name == grams.name} for grams in sets}
+    return [grams.name if len(hashes[grams.name]) == 1 else f"{grams.name} ({grams.sha256[:12]})" for grams in sets]
+
+
+def drop(grams: GramSet, fraction: float, seed: int) -> GramSet:
+    """The set without a random fraction of its grams (the paper's sensitivity check drops 30%).
+
+    Raises:
+        GramSetError: if the fraction is not at least 0 and less than 1, or would leave no gram.
+    """
+    if not 0 <= fraction < 1:
+        raise GramSetError(f"cannot drop a fraction of {fraction:g}", remedy="expected at least 0 and less than 1")
+    count = len(grams) - round(fraction * len(grams))
+    if not count:
+        raise GramSetError(f"none of the {len(grams)} grams would be left", remedy="drop a smaller fraction")
     kept = sorted(random.Random(seed).sample(range(len(grams)), count))
-    name = f"{grams.name}-without-{share:.0%}-{seed}".replace("%", "")
+    name = f"{grams.name}-without-{fraction:.0%}-{seed}".replace("%", "")
     return with_grams(
-        grams, [grams.grams[place] for place in kept], name, f"{share:.0%} dropped at random, seed {seed}"
+        grams, [grams.grams[place] for place in kept], name, f"{fraction:.0%} dropped at random, seed {seed}"
     )
 
 

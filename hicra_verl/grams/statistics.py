@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
@@ -33,6 +33,7 @@ class Statistics:
         shares: least number of words (1, 2, 3) to the share of the text that grams of that many words or more flag.
         unit: what that share is of: tokens, or characters (UTF-8 bytes, white space aside) without a tokenizer.
         pairs: pairs of grams (first below second) to the number of texts that count both.
+        contained: pairs (shorter, longer) where the shorter gram matches inside the longer one's text.
     """
 
     solutions: int
@@ -44,6 +45,7 @@ class Statistics:
     shares: dict[int, float]
     unit: str
     pairs: Counter[tuple[int, int]]
+    contained: list[tuple[int, int]] = field(default_factory=list)
 
     def together(self, least: int = 5) -> list[tuple[int, int, int, float]]:
         """Pairs that stand together more often than chance has it: (first, second, texts, log2 of the ratio)."""
@@ -70,7 +72,10 @@ def statistics(grams: GramSet, texts: Iterable[str], tokenizer: Any = None, tabl
     functions = np.array([FUNCTIONS.index(gram.function) for gram in grams])
     matcher = TextMatcher(grams)
     subsets = {least: _at_least(grams, least) for least in (1, 2, 3)}
-    matchers = {least: TextMatcher(subset) for least, subset in subsets.items() if subset is not None}
+    compiled = {grams.grams: matcher}  # subsets are often the same: a large set takes seconds to compile
+    for subset in subsets.values():
+        if subset is not None and subset.grams not in compiled:
+            compiled[subset.grams] = TextMatcher(subset)
     flagged, whole = Counter[int](), 0
     for batch in batches(texts):
         found.solutions += len(batch)
@@ -94,8 +99,10 @@ def statistics(grams: GramSet, texts: Iterable[str], tokenizer: Any = None, tabl
         if tokenizer is None:
             found.unit = "characters"
             whole += visible_bytes(batch)
-            for least, subset_matcher in matchers.items():
-                flagged[least] += sum(int(part.matches.planning_mask.sum()) for part in subset_matcher.match(batch))
+            for least, subset in subsets.items():
+                if subset is not None:
+                    parts = compiled[subset.grams].match(batch)
+                    flagged[least] += sum(int(part.matches.planning_mask.sum()) for part in parts)
         else:
             found.unit = "tokens"
             ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in batch]
@@ -104,6 +111,7 @@ def statistics(grams: GramSet, texts: Iterable[str], tokenizer: Any = None, tabl
             for least, subset in subsets.items():
                 if subset is not None:
                     flagged[least] += corpus.flagged_tokens(subset)
+    found.contained = contained(matcher)
     found.shares = {least: flagged[least] / max(1, whole) for least in subsets}
     return found
 
@@ -113,11 +121,10 @@ def _at_least(grams: GramSet, words: int) -> GramSet | None:
     return with_grams(grams, kept, grams.name, f"{words} words or more") if kept else None
 
 
-def contained(grams: GramSet) -> list[tuple[int, int]]:
-    """Pairs (shorter, longer) where the shorter gram matches inside the longer one's text."""
-    matcher = TextMatcher(grams)
+def contained(matcher: TextMatcher) -> list[tuple[int, int]]:
+    """Pairs (shorter, longer) of a set's grams where the shorter one matches inside the longer one's text."""
     rows = []
-    for found in matcher.match([gram.text for gram in grams]):
+    for found in matcher.match([gram.text for gram in matcher.grams]):
         pairs = zip(found.matches.gram.tolist(), found.owner.tolist(), strict=True)
         rows += [(gram, owner) for gram, owner in pairs if gram != owner]
     return sorted(set(rows))

@@ -7,6 +7,7 @@ came from (and, for tokens that end inside a character, the byte itself), so mat
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from hicra_verl.errors import HicraError
@@ -14,6 +15,31 @@ from hicra_verl.errors import HicraError
 
 class UnsupportedTokenizerError(HicraError):
     """The tokenizer does not say which bytes its tokens stand for."""
+
+
+def load_tokenizer(name: str) -> tuple[Any, list[bytes | None]]:
+    """A tokenizer, and the bytes of each of its ids.
+
+    Code that a tokenizer's folder brings along is not run, and nobody is asked whether it should be.
+
+    Args:
+        name: a folder with ``tokenizer.json``, or a name on the hub.
+
+    Raises:
+        UnsupportedTokenizerError: if it cannot be loaded, or does not say which bytes its tokens stand for.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        return tokenizer, token_bytes(tokenizer)
+    except UnsupportedTokenizerError:
+        raise
+    except Exception as error:  # whatever a damaged file makes that library raise
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        damaged = (Path(name) / "tokenizer.json").exists()
+        remedy = "download it again" if damaged else "give a folder with tokenizer.json, or a name on the hub"
+        raise UnsupportedTokenizerError(f"the tokenizer {name} cannot be loaded ({reason})", remedy=remedy) from error
 
 
 def token_bytes(tokenizer: Any) -> list[bytes | None]:

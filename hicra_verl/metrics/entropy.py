@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hicra_verl.metrics.table import Metric
+
 
 def entropy_nats(counts: npt.ArrayLike) -> float:
     """Shannon entropy, in nats, of the frequency distribution that ``counts`` gives; 0.0 if all counts are zero.
@@ -21,8 +23,8 @@ def entropy_nats(counts: npt.ArrayLike) -> float:
     values = values[values > 0]
     if len(values) == 0:
         return 0.0
-    share = values / values.sum()
-    return float(-(share * np.log(share)).sum()) + 0.0  # no negative zero
+    fractions = values / values.sum()
+    return float(-(fractions * np.log(fractions)).sum()) + 0.0  # no negative zero
 
 
 def corrected_entropy_nats(counts: npt.ArrayLike) -> float:
@@ -60,3 +62,86 @@ def conditional_entropy_nats(counts: Mapping[tuple[Any, Any], int]) -> float:
         by_given[given].append(count)
     total = sum(counts.values())
     return sum(sum(seen) / total * entropy_nats(seen) for seen in by_given.values()) if total else 0.0
+
+
+DIVERSITY = "Diversity of plans (nats)"
+
+METRICS = [
+    Metric(
+        "hicra/semantic_entropy_nats",
+        "semantic entropy",
+        "nats",
+        "entropy of the frequencies of the grams, counted leftmost-longest",
+        "paper; window and base ours",
+        lambda step: entropy_nats(step.gram_counts),
+        texts=True,
+        chart=DIVERSITY,
+    ),
+    Metric(
+        "hicra/semantic_entropy_corrected_nats",
+        "corrected for sample size",
+        "nats",
+        "the same plus (K-1)/2N, for K distinct grams in N: the plain value is too low when grams are few",
+        "Miller and Madow; ours",
+        lambda step: corrected_entropy_nats(step.gram_counts),
+        texts=True,
+        chart=DIVERSITY,
+    ),
+    Metric(
+        "hicra/semantic_entropy_normalised",
+        "semantic entropy, of its maximum",
+        "fraction",
+        "the plain value / ln of the number of grams in the set",
+        "ours",
+        lambda step: normalised_entropy(step.gram_counts),
+        texts=True,
+    ),
+    Metric(
+        "hicra/semantic_entropy_correct_nats",
+        "semantic entropy of right responses",
+        "nats",
+        "the plain value over right responses only",
+        "ours",
+        lambda step: entropy_nats(step.gram_counts_correct) if step.scores else None,
+        texts=True,
+    ),
+    Metric(
+        "hicra/semantic_entropy_correct_corrected_nats",
+        "semantic entropy of right responses, corrected",
+        "nats",
+        "the corrected value over right responses only",
+        "ours",
+        lambda step: corrected_entropy_nats(step.gram_counts_correct) if step.scores else None,
+        texts=True,
+    ),
+    Metric(
+        "hicra/distinct_grams",
+        "different grams",
+        "grams",
+        "different grams seen",
+        "ours",
+        lambda step: float((step.gram_counts > 0).sum()),
+        texts=True,
+    ),
+    Metric(
+        "hicra/conditional_entropy_nats",
+        "words after a gram",
+        "nats",
+        "entropy of the three white-space-separated words after a gram, given the gram: the mean over grams by "
+        "frequency; a gram with fewer words after it does not count",
+        "paper; n and window ours",
+        lambda step: conditional_entropy_nats(step.following),
+        texts=True,
+        chart=DIVERSITY,
+    ),
+    Metric(
+        "hicra/conditional_entropy_change_nats",
+        "words after a gram, change",
+        "nats",
+        "the same less its value at the run's first step",
+        "paper",
+        of="hicra/conditional_entropy_nats",
+        compare=lambda now, first: now - first,
+        texts=True,
+    ),
+]

@@ -16,7 +16,7 @@ from hicra_verl.asking import Answers
 from hicra_verl.endpoint import Answer, Endpoint, Question, whole_characters
 from hicra_verl.grams.gramset import FUNCTIONS, GramSet
 from hicra_verl.mining.judging import Phrase
-from hicra_verl.mining.sheets import write_table
+from hicra_verl.spreadsheets import write_table
 
 PROMPT_VERSION = 1
 PROMPT = """You are shown phrases from written solutions of problems, each with places where it is used. For each \

@@ -63,50 +63,57 @@ def make_placebo(
     Raises:
         PlaceboError: if the corpus is too small for the reference's lengths and frequencies.
     """
-    rng = random.Random(seed)
     corpus = TokenisedCorpus([tokenizer(text, add_special_tokens=False)["input_ids"] for text in solutions], table)
-    words_of = [len(normalise(gram.text).split()) for gram in reference]
-    counts = count_phrases(solutions, set(words_of))
-    holds_a_gram = re.compile("|".join(rf"\b{re.escape(normalise(gram.text))}\b" for gram in reference))
-    ranked: dict[int, list[tuple[int, str]]] = defaultdict(list)
-    for length, phrases in counts.items():
-        candidates = sorted((count, text) for text, count in phrases.items() if not holds_a_gram.search(text))
-        rng.shuffle(candidates)
-        ranked[length] = sorted(candidates, key=itemgetter(0))  # phrases of one frequency stay in random order
-
-    def draw(length: int, frequency: float) -> tuple[int, str]:
-        """Take a phrase of about this frequency out of the candidates."""
-        candidates = ranked[length]
-        if not candidates:
-            raise PlaceboError(f"the corpus holds too few phrases of {length} words; give more solutions")
-        first = bisect_left(candidates, frequency, key=itemgetter(0))
-        last = bisect_right(candidates, frequency, key=itemgetter(0))
-        middle = rng.randint(first, last)  # anywhere among those of just this frequency
-        low, high = max(0, middle - NEIGHBOURS), min(len(candidates), middle + NEIGHBOURS)
-        return candidates.pop(rng.randrange(low, high))
-
-    chosen = [
-        draw(length, counts[length][normalise(gram.text)]) for gram, length in zip(reference, words_of, strict=True)
-    ]
     target = corpus.flagged_share(reference)
     if target == 0:
         raise PlaceboError(f"{reference.name} matches nothing in these solutions, so there is no share to agree with")
+    words_of = [len(normalise(gram.text).split()) for gram in reference]
+    counts = count_phrases(solutions, set(words_of))
+    pool = _Pool(counts, reference, random.Random(seed))
+    chosen = [
+        pool.draw(length, counts[length][normalise(gram.text)])
+        for gram, length in zip(reference, words_of, strict=True)
+    ]
     share = corpus.flagged_share(_as_set(reference, [text for _, text in chosen], seed))
     for _ in range(MAX_EXCHANGES):
         if abs(share - target) <= TOLERANCE * target:
             texts = [text for _, text in chosen]
             return _as_set(reference, texts, seed), {"reference": target, "placebo": share}
-        place = rng.randrange(len(chosen))
-        before = chosen[place]
+        place = pool.rng.randrange(len(chosen))
+        before, length = chosen[place], words_of[place]
         # The missing (or superfluous) tokens, in occurrences of a phrase of this length.
-        chosen[place] = draw(words_of[place], max(1.0, before[0] + (target - share) * corpus.tokens / words_of[place]))
+        chosen[place] = pool.draw(length, max(1.0, before[0] + (target - share) * corpus.tokens / length))
         changed = corpus.flagged_share(_as_set(reference, [text for _, text in chosen], seed))
         if abs(changed - target) < abs(share - target):
             share, rejected = changed, before
         else:
             chosen[place], rejected = before, chosen[place]
-        insort(ranked[words_of[place]], rejected, key=itemgetter(0))
+        insort(pool.ranked[length], rejected, key=itemgetter(0))
     raise PlaceboError(f"no set of random phrases came within {TOLERANCE:.0%} of {target:.2%} flagged tokens")
+
+
+class _Pool:
+    """The phrases that may replace grams: (frequency, phrase) by length, the rarest first."""
+
+    def __init__(self, counts: dict[int, Counter[str]], reference: GramSet, rng: random.Random) -> None:
+        self.rng = rng
+        holds_a_gram = re.compile("|".join(rf"\b{re.escape(normalise(gram.text))}\b" for gram in reference))
+        self.ranked: dict[int, list[tuple[int, str]]] = defaultdict(list)
+        for length, phrases in counts.items():
+            candidates = sorted((count, text) for text, count in phrases.items() if not holds_a_gram.search(text))
+            rng.shuffle(candidates)
+            self.ranked[length] = sorted(candidates, key=itemgetter(0))  # those of one frequency stay in random order
+
+    def draw(self, length: int, frequency: float) -> tuple[int, str]:
+        """Take a phrase of about this frequency out of the pool."""
+        candidates = self.ranked[length]
+        if not candidates:
+            raise PlaceboError(f"the corpus holds too few phrases of {length} words; give more solutions")
+        first = bisect_left(candidates, frequency, key=itemgetter(0))
+        last = bisect_right(candidates, frequency, key=itemgetter(0))
+        middle = self.rng.randint(first, last)  # anywhere among those of just this frequency
+        low, high = max(0, middle - NEIGHBOURS), min(len(candidates), middle + NEIGHBOURS)
+        return candidates.pop(self.rng.randrange(low, high))
 
 
 def _as_set(reference: GramSet, texts: list[str], seed: int) -> GramSet:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hicra_verl.errors import HicraError
-from hicra_verl.files import make_folder, write_text
+from hicra_verl.files import make_folder, write_json, write_text
 from hicra_verl.grams.gramset import Gram, GramSet, load_grams
 from hicra_verl.grams.text import normalise
 from hicra_verl.mining.contexts import Context, find_contexts
@@ -59,16 +59,6 @@ def parse_sets(words: Sequence[str]) -> dict[str, tuple[GramSet, int]]:
             raise PrecisionError(f"--set {word}: {other} is called {grams.name!r}, too", remedy=remedy)
         sets[grams.name] = (grams, number)
     return sets
-
-
-def check_folder(folder: Path) -> None:
-    """Refuse a folder that holds a sample.
-
-    Raises:
-        PrecisionError: if it does.
-    """
-    if (folder / KEY_FILE).exists() or (folder / ITEMS_FILE).exists():
-        raise PrecisionError(f"{folder} holds a sample already; raters may be at work on it. Give another folder.")
 
 
 def draw_sample(
@@ -126,31 +116,30 @@ def draw_sample(
     return items, {str(number): sorted(arms[phrase]) for number, phrase in enumerate(phrases, 1)}
 
 
-def save_drawn(
+def save_sample(
     folder: Path, sets: Mapping[str, tuple[GramSet, int]], random_count: int, corpus: Corpus, seed: int
 ) -> list[Item]:
-    """Draw a sample and write it with what it was drawn from; see ``draw_sample``."""
-    items, key = draw_sample(sets, random_count, corpus, seed)
+    """Draw a sample (see ``draw_sample``); write ``items.json``, which raters see, and ``key.json``, which they do not.
+
+    Raises:
+        PrecisionError: if there is a sample already.
+    """
+    if (folder / KEY_FILE).exists() or (folder / ITEMS_FILE).exists():
+        problem = "holds a sample already; raters may be at work on it"
+        raise PrecisionError(problem, file=folder, remedy="give another folder")
+    make_folder(folder)
+    items, arms = draw_sample(sets, random_count, corpus, seed)
     made_from = {
         "sets": {name: {"sha256": grams.sha256[:12], "drawn": count} for name, (grams, count) in sets.items()},
         "random": random_count,
         "corpus": corpus.fingerprint(),
         "seed": seed,
     }
-    save_sample(folder, items, key, made_from)
-    return items
-
-
-def save_sample(folder: Path, items: Sequence[Item], key: dict[str, list[str]], made_from: dict[str, Any]) -> None:
-    """Write ``items.json``, which raters see, and ``key.json``, which they do not."""
-    make_folder(folder)
-    listed = [
-        {"number": item.number, "phrase": item.phrase, "contexts": [list(c) for c in item.contexts]} for item in items
-    ]
-    lines = ",\n".join(json.dumps(item, ensure_ascii=False) for item in listed)
+    lines = ",\n".join(json.dumps(vars(item), ensure_ascii=False) for item in items)
     # The key first: whoever sees items can be sure that there is a key to them.
-    write_text(folder / KEY_FILE, json.dumps({"made_from": made_from, "arms": key}, indent=0) + "\n")
+    write_json(folder / KEY_FILE, {"made_from": made_from, "arms": arms}, indent=0)
     write_text(folder / ITEMS_FILE, f'{{"question": {json.dumps(QUESTION)},\n"items": [\n{lines}\n]}}\n')
+    return items
 
 
 def _read(folder: Path, name: str, what: str) -> Any:

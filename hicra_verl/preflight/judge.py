@@ -11,14 +11,16 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from hicra_verl.doctor import TESTED_VERL, Check
+from hicra_verl.doctor import Check, version_of
 from hicra_verl.evaluation.table import paper_numbers
 from hicra_verl.preflight.wanted import Wanted
 from hicra_verl.recipe_costs import GPU_GB, rounded
+from hicra_verl.verl_formats import versions
 
-FLASH_ATTENTION_EXTRA = "flash-attn-cu130torch211"
 INSTALL = 'pip install "hicra-verl[gpu]"'
-INSTALL_FLASH_ATTENTION = f'pip install --no-build-isolation "verl[{FLASH_ATTENTION_EXTRA}]=={TESTED_VERL}"'
+VERL = versions.supported(version_of("verl"))
+FLASH_ATTENTION_EXTRA = versions.FLASH_ATTENTION_EXTRA[VERL]
+INSTALL_FLASH_ATTENTION = f'pip install --no-build-isolation "verl[{FLASH_ATTENTION_EXTRA}]=={VERL}"'
 Facts = list[dict[str, Any]]
 
 
@@ -177,13 +179,13 @@ def _model(model: str) -> Check:
 
 def _software(wants: Wanted, nodes: Facts) -> list[Check]:
     checks = []
-    wanted = {"verl": SpecifierSet(f"=={TESTED_VERL}"), **pins(_extras(wants))}
+    wanted = {"verl": SpecifierSet(f"=={VERL}"), **pins(_extras(wants))}
     for name, specifier in wanted.items():
         remedy = INSTALL_FLASH_ATTENTION if name == "flash-attn" else INSTALL
         for found in sorted({node["packages"][name] or "" for node in nodes}):
             if not found or not specifier.contains(found, prereleases=True):
                 where = _on([node for node in nodes if (node["packages"][name] or "") == found])
-                said = f"{found or 'not installed'}{where}; verl {TESTED_VERL} asks for {specifier or 'it'}"
+                said = f"{found or 'not installed'}{where}; verl {VERL} asks for {specifier or 'it'}"
                 checks.append(Check("versions", name, said, False, remedy))
     versions = {node["packages"]["hicra-verl"] for node in nodes}
     if len(versions) > 1:

@@ -6,7 +6,6 @@ hicra_verl.preflight.node``, a request as JSON on its standard input, the facts 
 
 from __future__ import annotations
 
-import importlib.metadata as metadata
 import json
 import netrc
 import os
@@ -17,6 +16,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from hicra_verl.doctor import version_of
 
 
 def facts(request: dict[str, Any]) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def facts(request: dict[str, Any]) -> dict[str, Any]:
     """
     return {
         "node": socket.gethostname(),
-        "packages": {name: _version(name) for name in request["packages"]},
+        "packages": {name: version_of(name) for name in request["packages"]},
         "files": {path: Path(path).stat().st_size if Path(path).is_file() else None for path in request["files"]},
         "unwritable": {path: reason for path in request["folders"] if (reason := _why_not_writable(path))},
         "free_bytes": {path: shutil.disk_usage(existing(path)).free for path in request["folders"]},
@@ -51,13 +52,6 @@ def existing(path: str) -> Path:
     while not folder.is_dir():
         folder = folder.parent
     return folder
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _why_not_writable(path: str) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from hicra_verl.extensions import SELECTORS
+from hicra_verl.extensions import SELECTORS, needs
 from hicra_verl.rollout import RolloutBatch
 
 
 @SELECTORS.register("grams")
+@needs("planning_mask")
 def grams(batch: RolloutBatch) -> torch.Tensor:
     """The tokens of strategic grams (paper, section 2)."""
     return batch.planning_mask

@@ -18,8 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hicra_verl.training.checkpoints import step_folder, tracked_step
 from hicra_verl.training.rules import Metric, StagesError
+from hicra_verl.verl_formats.checkpoints import step_folder, tracked_step
 
 FOLDER = "best"
 RECORD = "best.json"

@@ -8,6 +8,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from hicra_verl.errors import HicraError
+from hicra_verl.files import make_folder, write_json
+
 FILE = "hicra_initial.json"
 
 
@@ -36,18 +39,24 @@ class InitialValues:
         if self._path is None or not self._path.exists():
             print("[hicra] no values of the run's first step are kept, so relative measures are left out", flush=True)
             return None
-        kept = json.loads(self._path.read_text(encoding="utf-8"))
-        if kept["grams"] != self._grams:
+        try:
+            kept = json.loads(self._path.read_text(encoding="utf-8"))
+            values = {str(name): float(value) for name, value in kept["values"].items()}
+            grams = kept["grams"]
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise HicraError(
+                "does not hold the values of the run's first step",
+                file=self._path,
+                remedy="remove the file: relative measures are then left out",
+            ) from error
+        if grams != self._grams:
             print("[hicra] the run began with other grams, so relative measures are left out", flush=True)
             return None
-        values: dict[str, float] = kept["values"]
         return values
 
     def keep(self, values: dict[str, float]) -> None:
         """Take these as the first step's values, and write them where a resumed run finds them."""
         self.values, self.missing = values, False
         if self._path is not None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self._path.with_suffix(".tmp")
-            temporary.write_text(json.dumps({"grams": self._grams, "values": values}) + "\n", encoding="utf-8")
-            temporary.replace(self._path)
+            make_folder(self._path.parent)
+            write_json(self._path, {"grams": self._grams, "values": values}, indent=None)

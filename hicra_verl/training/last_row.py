@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hicra_verl.training.checkpoints import tracked_step
+from hicra_verl.verl_formats.checkpoints import tracked_step
 
 FILE = "last_row.json"
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from hicra_verl.training.best import note_steps_without_both, refuse_another_runs_best
-from hicra_verl.training.checkpoints import last_saved_step, remove_older
 from hicra_verl.training.launch import absolute_words, environment_words, hydra_string, kept_back, settings_of, value_of
 from hicra_verl.training.rules import StagesError
 from hicra_verl.training.stages import STATE_FILE, Plan, State, load_plan
+from hicra_verl.verl_formats.checkpoints import last_saved_step, remove_older
 
 LOCK_WAIT_S = 60  # a trainer whose supervisor was killed ends within seconds
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-
-from hicra_verl.grams.gramset import GramSet
+from hicra_verl.files import make_folder, write_text
+from hicra_verl.grams.functions import token_functions
+from hicra_verl.grams.gramset import FUNCTIONS, GramSet
 from hicra_verl.grams.matcher import Matches
+from hicra_verl.records import Record
 from hicra_verl.rollout import RolloutBatch
+from hicra_verl.verl_formats.dumps import lines_of
+
+if TYPE_CHECKING:
+    import torch
 
 FOLDER = "hicra_traces"
 TokenTexts = Callable[[list[int]], list[str]]
@@ -21,9 +25,9 @@ TokenTexts = Callable[[list[int]], list[str]]
 class TraceWriter:
     """Keeps the first responses of each step and writes them to ``FOLDER/STEP.jsonl``.
 
-    A line holds ``group``, ``score``, and lists of one entry a token: ``tokens`` (text), ``function`` (of the gram over
-    it, null for execution), ``entropy_nats`` (null where the trainer keeps none), ``advantage`` (as the actor receives
-    it).
+    A line holds ``group``, ``score``, and lists of one entry a token: ``tokens`` (text), ``function`` (of the longest
+    gram over it, null for execution), ``entropy_nats`` (null where the trainer keeps none), ``advantage`` (as the actor
+    receives it).
 
     Args:
         folder: the run's checkpoint folder.
@@ -40,12 +44,8 @@ class TraceWriter:
         """Keep what is still wanted of a batch, with the advantages (B, T) that the actor receives."""
         own, responses = batch.response_mask, batch.token_ids
         rows = own.any(dim=1).nonzero().flatten()[: self._count - len(self._kept)].tolist()
-        chosen = matches.counted
-        places = np.stack([matches.row, matches.first_token, matches.end_token, matches.gram])[:, chosen]
         for row in rows:
-            function: list[str | None] = [None] * responses.shape[1]
-            for _, first, end, gram in places[:, places[0] == row].T.tolist():
-                function[first:end] = [self._grams.grams[gram].function] * (end - first)
+            function = token_functions(matches, self._grams, row)
             columns = own[row].nonzero().flatten().tolist()
             entropy = None if batch.entropies is None else batch.entropies[row].tolist()
             shaped = advantages[row].tolist()
@@ -64,6 +64,40 @@ class TraceWriter:
         """Write what was kept since the last call as this step's."""
         kept, self._kept = self._kept, []
         if kept:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder)
             lines = "".join(json.dumps(trace, ensure_ascii=False) + "\n" for trace in kept)
-            (self._folder / f"{step}.jsonl").write_text(lines, encoding="utf-8")
+            write_text(self._folder / f"{step}.jsonl", lines)
+
+
+def read_traces(path: Path, gaps: list[str] | None = None) -> list[dict[str, Any]]:
+    """The responses of one step, as ``TraceWriter`` wrote them; numbers that are not finite become None.
+
+    Raises:
+        InputError: naming the line and the field that is not as it wrote it.
+    """
+    return [_checked(row) for row in lines_of(path, gaps)]
+
+
+def _checked(row: Record) -> dict[str, Any]:
+    tokens = row.data.get("tokens")
+    score = _finite(row, "score", row.data.get("score"))
+    found: dict[str, Any] = {"group": str(row.data.get("group")), "score": score, "tokens": tokens}
+    if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
+        raise row.error("expected a list of texts", "tokens", REMEDY)
+    for name in ("function", "entropy_nats", "advantage"):
+        values = row.data.get(name)
+        if not isinstance(values, list) or len(values) != len(tokens):
+            raise row.error(f"expected a list of {len(tokens)} entries, one a token", name, REMEDY)
+        found[name] = values if name == "function" else [_finite(row, name, value) for value in values]
+    if not all(value is None or value in FUNCTIONS for value in found["function"]):
+        raise row.error(f"expected null or one of {', '.join(FUNCTIONS)}", "function", REMEDY)
+    return found
+
+
+REMEDY = "remove the line, or the file, to leave it out"
+
+
+def _finite(row: Record, name: str, value: Any) -> float | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise row.error("expected a number or null", name, REMEDY)
+    return value if value is not None and abs(value) <= 1e300 else None

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from hicra_verl.training.step import StepShaper
 
 shaper: StepShaper | None = None
+prepared: tuple[Any, ...] = ()
+"""What it was prepared for: settings, grams, folder, and the checkpoint it goes on from."""
 base_computes = False
 reported: dict[str, float] = {}
 """HICRA's metrics of the step in hand, where they were taken before verl asks for them (see staged.py)."""

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from hicra_verl.config import ESTIMATOR, HicraConfig
 from hicra_verl.errors import nearest
 from hicra_verl.extensions import HicraConfigError
-from hicra_verl.training.checkpoints import TRACKER_FILE, step_folder, tracked_step
+from hicra_verl.verl_formats import versions
+from hicra_verl.verl_formats.checkpoints import step_folder, tracked_step
 from hicra_verl.verl_patches import active
 from hicra_verl.verl_patches.patches import PATCHES, REGISTRY, find, problems
 
@@ -91,6 +92,7 @@ def wrap_need_critic(original: Callable[..., Any]) -> Callable[..., Any]:
         measure_only = (config.algorithm.get("hicra") or {}).get("measure_only") is True
         if estimator != ESTIMATOR and not measure_only:
             if config.algorithm.get("hicra") is not None:
+                read_settings(config.algorithm)  # a misspelt measure_only must not pass for a run without HICRA
                 warnings.warn(f"algorithm.hicra is set, but adv_estimator={estimator}: HICRA is off", stacklevel=2)
             return bool(original(config))
         if estimator == ESTIMATOR and measure_only:
@@ -115,17 +117,22 @@ def _refuse_unknown_verl(what: str) -> None:
         raise RuntimeError(
             f"this verl differs from the one hicra_verl knows, so {what} cannot stand where it must: "
             + "; ".join(problems.values())
-            + ". Run `hicra doctor`; install verl 0.9.1 or a hicra-verl made for this verl."
+            + f". Run `hicra doctor`; install {versions.in_words()}, or a hicra-verl made for this verl."
         )
 
 
+def _is_v1(config: Any) -> bool:
+    """Whether verl's V1 trainer will run. The disaggregated ones inherit its switch; they alone have a ``rollout``."""
+    return bool((config.get("trainer") or {}).get("use_v1")) and config.get("rollout") is None
+
+
 def _refuse_what_only_v1_can(config: Any, settings: HicraConfig) -> None:
-    if settings.traces and not config.trainer.get("use_v1", False):
+    if settings.traces and not _is_v1(config):
         raise HicraConfigError("algorithm.hicra.traces needs trainer.use_v1=true (the others do not write them)")
     if settings.measure_only:
         return
     correction = config.algorithm.get("rollout_correction") or {}
-    use_v1 = bool((config.get("trainer") or {}).get("use_v1"))
+    use_v1 = _is_v1(config)
     for extension in settings.extensions():
         for reason, wanted, holds in (
             ("trainer.use_v1=true (the other trainers drop the entropy)", "entropies", use_v1),
@@ -163,23 +170,25 @@ def _prepare(config: Any, settings: HicraConfig) -> None:
     from hicra_verl.training.step import StepShaper
 
     model = config.actor_rollout_ref.model
-    if active.shaper is not None and (active.shaper.config, active.shaper.grams) == (settings, grams):
-        return  # verl asks more than once while it builds a trainer
     path = copy_to_local(model.get("tokenizer_path") or model.path, use_shm=model.get("use_shm", False))
     tokenizer = hf_tokenizer(path, trust_remote_code=model.get("trust_remote_code", False))
     folder = Path(config.trainer.default_local_dir).absolute()
+    checkpoint = checkpoint_resumed(config.trainer, folder)
+    prepared = (settings, grams, folder, checkpoint)
+    if active.shaper is not None and active.prepared == prepared:
+        return  # verl asks more than once while it builds a trainer
     table = token_bytes(tokenizer)
     active.shaper = StepShaper(
         settings,
         grams,
         GramMatcher(grams, table),
         folder,
-        _checkpoint_resumed(config.trainer, folder) is not None,
+        checkpoint is not None,
         functools.partial(token_texts, token_bytes=table, tokenizer=tokenizer),
     )
-    checkpoint = _checkpoint_resumed(config.trainer, folder)
-    if checkpoint is not None and not settings.measure_only:
-        active.shaper.load_state(checkpoint)
+    active.prepared = prepared
+    if checkpoint is not None:
+        active.shaper.shaping.load(checkpoint)
     what = "measuring only" if settings.measure_only else _in_words(settings, active.shaper)
     print(f"[hicra] {grams.name}: {len(grams)} grams (sha256 {grams.sha256[:12]}), {what}")
 
@@ -187,20 +196,19 @@ def _prepare(config: Any, settings: HicraConfig) -> None:
 def _in_words(settings: HicraConfig, shaper: StepShaper) -> str:
     words = f"alpha {settings.alpha}, base {settings.base}"
     for what, name, usual in (
-        ("selector", shaper.selector.name, "grams"),
-        ("shaping", shaper.shaper.name, "hicra"),
+        ("selector", shaper.shaping.selector.name, "grams"),
+        ("shaping", shaper.shaping.shaper.name, "hicra"),
     ):
         words += f", {what} {name}" if name != usual else ""
     return words
 
 
-def _checkpoint_resumed(trainer: Any, folder: Path) -> Path | None:
+def checkpoint_resumed(trainer: Any, folder: Path) -> Path | None:
     """The checkpoint that verl will go on from; None if it begins anew."""
-    if trainer.resume_mode == "resume_path":
+    if trainer.resume_mode == "resume_path" and trainer.resume_from_path:
         return Path(trainer.resume_from_path)
-    if trainer.resume_mode != "auto" or not (folder / TRACKER_FILE).exists():
-        return None
-    return step_folder(folder, tracked_step(folder) or 0)
+    step = tracked_step(folder) if trainer.resume_mode == "auto" else None
+    return None if step is None else step_folder(folder, step)
 
 
 def _check_stages(config: Any) -> None:

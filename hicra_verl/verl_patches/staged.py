@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hicra_verl.training import last_row
-from hicra_verl.training.checkpoints import step_folder
+from hicra_verl.verl_formats.checkpoints import step_folder
 from hicra_verl.verl_patches import active
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def wrap_save_checkpoint(original: Callable[..., Any]) -> Callable[..., Any]:
             last_row.keep(watch.state_path.parent, self.global_steps, _metrics_so_far(self, _step))
         if active.shaper is not None:
             run = Path(self.config.trainer.default_local_dir).absolute()
-            active.shaper.save_state(step_folder(run, self.global_steps))
+            active.shaper.shaping.save(step_folder(run, self.global_steps))
         original(self)
 
     return _save_checkpoint

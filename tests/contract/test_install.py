@@ -8,16 +8,16 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
 import pytest
-import tomllib
 from conftest import ROOT
 from packaging.requirements import Requirement
 
-from hicra_verl.doctor import TESTED_VERL
 from hicra_verl.preflight.judge import FLASH_ATTENTION_EXTRA, INSTALL, INSTALL_FLASH_ATTENTION
+from hicra_verl.verl_formats import versions
 
 PAGES = (ROOT / "README.md", ROOT / "recipes" / "README.md")
 PINS = {"torch": "2.11.0", "vllm": "0.24.0", "transformers": "5.9.0", "flash-attn": "2.8.3", "verl": "0.9.1"}
@@ -55,7 +55,7 @@ def test_the_extra_is_held_to_verls_own_pins() -> None:
         for requirement in map(Requirement, project["optional-dependencies"]["gpu"])
         if requirement.name == "verl"
     ]
-    assert str(verl.specifier) == f"=={TESTED_VERL}" == f"=={metadata.version('verl')}"
+    assert str(verl.specifier) == f"=={versions.TESTED[-1]}" == f"=={metadata.version('verl')}"
     pinned: dict[str, str] = {}
     for extra in (*verl.extras, FLASH_ATTENTION_EXTRA):
         pinned |= required_by(extra)

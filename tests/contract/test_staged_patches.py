@@ -33,6 +33,7 @@ class Shaper:
 
     def __init__(self) -> None:
         self.taken = 0
+        self.shaping = SimpleNamespace(save=lambda checkpoint: None)
 
     def take_metrics(self, step_s: float | None) -> dict[str, float]:
         self.taken += 1
@@ -48,7 +49,8 @@ class Trainer:
         self.run, self.killed_at = run, killed_at
         stages = {"plan": str(run / "plan.yaml"), "state": str(run / "stages.json"), "obey_stop": False}
         reward = SimpleNamespace(custom_reward_function=SimpleNamespace(path="other"))
-        self.config: Any = SimpleNamespace(get={"hicra_stages": stages}.get, reward=reward)
+        trainer = SimpleNamespace(default_local_dir="checkpoints")
+        self.config: Any = SimpleNamespace(get={"hicra_stages": stages}.get, reward=reward, trainer=trainer)
         self.global_steps, self.total_training_steps = 0, 9
         self.logged: list[tuple[int, dict[str, Any]]] = []
 

@@ -8,14 +8,13 @@ import sys
 import types
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import verl.trainer.ppo.v1.trainer_base  # noqa: F401  (imports every module that holds a patch)
 from omegaconf import OmegaConf
-from verl import DataProto
 from verl.trainer.ppo import core_algos, ray_trainer
 from verl.trainer.ppo import utils as ppo_utils
+from verl_batches import GRAMS, TABLE, batch
 
 from hicra_verl.config import HicraConfig
 from hicra_verl.extensions import HicraConfigError
@@ -25,8 +24,6 @@ from hicra_verl.training.step import StepShaper
 from hicra_verl.verl_patches import active, patches
 from hicra_verl.verl_patches.settings import wrap_need_critic
 
-GRAMS = GramSet("test", (Gram("so", "other", ""), Gram("but wait", "other", "")))
-TABLE = [b" so", b" but", b" wait", b" x", b" y", None]
 BASES = [
     "grpo",
     "rloo",
@@ -63,30 +60,6 @@ def test_a_moved_patch_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
 def algorithm(base: str, **more: Any) -> Any:
     settings = {"adv_estimator": "hicra", "gamma": 1.0, "lam": 1.0, "use_pf_ppo": False, "hicra": {"base": base}}
     return OmegaConf.create({**settings, "gdpo_reward_keys": ["score"], **more})
-
-
-def batch(seed: int = 0) -> DataProto:
-    """4 prompts x 4 responses of 12 tokens, some shorter, with tool tokens masked out in the middle."""
-    rng = np.random.default_rng(seed)
-    responses = torch.from_numpy(rng.integers(0, len(TABLE), (16, 12)))
-    response_mask = torch.ones(16, 12, dtype=torch.long)
-    for row, length in enumerate(rng.integers(3, 13, 16)):
-        response_mask[row, length:] = 0
-    attention_mask = torch.cat([torch.ones(16, 2, dtype=torch.long), response_mask], dim=1)
-    response_mask[::3, 1] = 0
-    score = rng.random(16).astype(np.float32)
-    rewards = torch.zeros(16, 12)
-    rewards[torch.arange(16), attention_mask[:, 2:].sum(1) - 1] = torch.from_numpy(score)
-    tensors = {
-        "prompts": torch.zeros(16, 2, dtype=torch.long),
-        "attention_mask": attention_mask,
-        "responses": responses,
-        "response_mask": response_mask,
-        "token_level_rewards": rewards,
-        "values": torch.from_numpy(rng.random((16, 12)).astype(np.float32)),
-    }
-    uid = np.repeat([f"prompt {i}" for i in range(4)], 4).astype(object)
-    return DataProto.from_dict(tensors, non_tensors={"uid": uid, "score": score.astype(object)})
 
 
 def compute(monkeypatch: pytest.MonkeyPatch, base: str, alpha: float, norm: bool = True, table: Any = None) -> Any:

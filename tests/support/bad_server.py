@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -119,17 +120,18 @@ def url(kind: str, user: str = "") -> str:
     return f"http://{user}127.0.0.1:{_server.server_address[1]}/{kind}/v1"
 
 
+NO_MESSAGE = "its answer holds no choices[0].message"
 FAULTS = {
-    "choices-null": "its answer holds no choices: expected a list with a choice, got null",
-    "choices-text": "its answer holds no choices",
-    "choices-empty": "its answer holds no choices",
-    "choices-numbers": "its answer holds no choices[0]: expected an object, got 1",
-    "no-message": "its answer holds no message: expected an object, got null",
-    "message-text": 'expected an object, got "hello"',
-    "content-list": "its answer's content is not text but a list",
-    "content-number": "its answer's content is not text but 7",
-    "list": "its answer is no object but a list",
-    "number": "its answer is no object but 7",
+    "choices-null": NO_MESSAGE,
+    "choices-text": NO_MESSAGE,
+    "choices-empty": NO_MESSAGE,
+    "choices-numbers": NO_MESSAGE,
+    "no-message": NO_MESSAGE,
+    "message-text": NO_MESSAGE,
+    "content-list": "its answer's choices[0].message.content is not text but a list",
+    "content-number": "its answer's choices[0].message.content is not text but 7",
+    "list": NO_MESSAGE,
+    "number": NO_MESSAGE,
     "no-json": "its answer is not JSON",
     "latin-1": "its answer is not JSON",
     "nested": "its answer is not JSON",
@@ -180,6 +182,15 @@ def endpoint_cases(words: list[str], files: dict[str, Any], kinds: list[str] | N
         for value in (values if kinds is None else values[:1])
     ]
     secret = ("127.0.0.1",) if kinds is None else ()
+    cases.append(
+        Case(
+            "httpx is not installed",
+            [*words, "--base-url", url("good")],
+            ("this needs the package httpx, which is not installed", "pip install"),
+            files,
+            prepare=lambda folder: without("httpx"),
+        )
+    )
     cases += [
         Case(
             "a password in --base-url",
@@ -204,6 +215,19 @@ def endpoint_cases(words: list[str], files: dict[str, Any], kinds: list[str] | N
         ),
     ]
     return cases
+
+
+def without(module: str) -> Callable[[], None]:
+    """Take a package away, as if it were not installed; returns what brings it back."""
+    known = sys.modules.get(module)
+    sys.modules[module] = None  # type: ignore[assignment]
+
+    def undo() -> None:
+        del sys.modules[module]
+        if known is not None:
+            sys.modules[module] = known
+
+    return undo
 
 
 def _absent(secret: str, printed: str) -> None:

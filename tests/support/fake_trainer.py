@@ -8,9 +8,9 @@ import signal
 import sys
 from pathlib import Path
 
-from hicra_verl.training.checkpoints import TRACKER_FILE
 from hicra_verl.training.launch import settings_of, value_of
 from hicra_verl.training.stages import StageWatch
+from hicra_verl.verl_formats.checkpoints import TRACKER_FILE
 
 
 def crash(point: str, folder: Path) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 from bad_input import Case
+from bad_server import without
 from made_up_solutions import solutions, write
 
 FILES: dict[str, Any] = {"c.jsonl": lambda path: write(path, solutions(60))}
@@ -27,15 +29,22 @@ def needs_mining(folder: Path) -> None:
         pytest.skip('this needs pip install "hicra-verl[mining]"')
 
 
-def broken_embedder(folder: Path) -> Callable[[], None]:
-    """The library's loader meets a file that is not whole; the real one takes ten seconds to import."""
+class Embedder:
+    """A stand-in for sentence-transformers, which takes ten seconds to import."""
+
+    def __init__(self, name: str) -> None:
+        if (Path(name) / "broken").exists():
+            raise Exception("HeaderTooSmall")  # as safetensors does: of no narrower kind
+
+    def encode(self, texts: list[str], **options: Any) -> Any:
+        return np.eye(max(8, len(texts)), dtype=np.float32)[: len(texts)]
+
+
+def embedding(folder: Path) -> Callable[[], None]:
     needs_mining(folder)
-
-    def load(name: str) -> None:
-        raise Exception("HeaderTooSmall")  # so does safetensors
-
     known, stand_in = sys.modules.get("sentence_transformers"), ModuleType("sentence_transformers")
-    stand_in.__spec__, stand_in.SentenceTransformer = ModuleSpec("sentence_transformers", None), load  # type: ignore[attr-defined]
+    stand_in.__spec__ = ModuleSpec("sentence_transformers", None)
+    stand_in.SentenceTransformer = Embedder  # type: ignore[attr-defined]
     sys.modules["sentence_transformers"] = stand_in
 
     def undo() -> None:
@@ -43,6 +52,12 @@ def broken_embedder(folder: Path) -> Callable[[], None]:
         if known is not None:
             sys.modules["sentence_transformers"] = known
 
+    return undo
+
+
+def spoilt_embeddings(folder: Path) -> Callable[[], None]:
+    undo = embedding(folder)
+    spoilt("embeddings", "--embedder", "e")(folder)
     return undo
 
 
@@ -56,7 +71,7 @@ def row(text: str, success: str = "true") -> str:
     return f'{{"response": "{text}", "correct": {success}}}\n'
 
 
-def without(*modules: str) -> Callable[[Path], Callable[[], None]]:
+def not_found(*modules: str) -> Callable[[Path], Callable[[], None]]:
     """Packages that are not installed."""
 
     def prepare(folder: Path) -> Callable[[], None]:
@@ -72,7 +87,7 @@ def without(*modules: str) -> Callable[[Path], Callable[[], None]]:
     return prepare
 
 
-def spoilt(step: str) -> Callable[[Path], Callable[[], None]]:
+def spoilt(step: str, *more: str) -> Callable[[Path], Callable[[], None]]:
     """A finished step of an earlier run is not whole."""
 
     def prepare(folder: Path) -> Callable[[], None]:
@@ -81,7 +96,7 @@ def spoilt(step: str) -> Callable[[Path], Callable[[], None]]:
 
         from hicra_verl.cli import app
 
-        CliRunner().invoke(app, WORDS)
+        CliRunner().invoke(app, [*WORDS, *more])
         (file,) = (folder / "out.json.work").glob(f"{step}-*/*.npz")
         file.write_bytes(file.read_bytes()[:100] if step != "uses" else b"no archive")
         (folder / "out.json").write_text("old")
@@ -174,8 +189,8 @@ CASES = [
         "a broken embedder",
         [*WORDS, "--embedder", "e"],
         ("--embedder e: cannot be loaded (HeaderTooSmall)", "lexical"),
-        {**FILES, "e/model.safetensors": b"no"},
-        broken_embedder,
+        {**FILES, "e/broken": ""},
+        embedding,
         absent=("out.json",),
     ),
     Case(
@@ -183,8 +198,31 @@ CASES = [
         WORDS,
         ('mining needs scikit-learn: pip install "hicra-verl[mining]"',),
         FILES,
-        without("sklearn"),
+        not_found("sklearn"),
         absent=("out.json",),
+    ),
+    Case(
+        "without sentence-transformers",
+        [*WORDS, "--embedder", "all-MiniLM-L6-v2"],
+        ("mining needs sentence-transformers: pip install", "--embedder lexical needs no model"),
+        FILES,
+        lambda folder: needs_mining(folder) or not_found("sentence_transformers")(folder),
+        absent=("out.json",),
+    ),
+    Case(
+        "without pyarrow",
+        ["mine", "c.parquet", *WORDS[2:]],
+        ("this needs the package pyarrow",),
+        {"c.parquet": b"PAR1"},
+        lambda folder: without("pyarrow"),
+    ),
+    Case(
+        "embeddings that are not whole",
+        [*WORDS, "--embedder", "e"],
+        ("out.json.work/embeddings-", "remove it, and the same command makes it again"),
+        {**FILES, "e/config.json": "{}"},
+        spoilt_embeddings,
+        kept=("out.json",),
     ),
     *(
         Case(

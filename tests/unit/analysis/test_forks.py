@@ -30,12 +30,12 @@ def test_portions_by_hand() -> None:
     function[2] = 2
     one = forks.TokenTrace(["x"] * 10, entropy, planning, function)
     found = forks.portions([one], 0.3)  # 4.0, 3.0, 2.0
-    assert found["planning_high_entropy_share"] == pytest.approx(2 / 3)
-    assert found["high_entropy_planning_share"] == pytest.approx(2 / 3)
-    assert found["deduction_high_entropy_share"] == 1.0
-    assert found["backtracing_high_entropy_share"] == 0.0
-    assert math.isnan(found["branching_high_entropy_share"])
-    low, high = forks.interval([one, one], 0.3)["planning_high_entropy_share"]
+    assert found["planning_high_entropy_fraction"] == pytest.approx(2 / 3)
+    assert found["high_entropy_planning_fraction"] == pytest.approx(2 / 3)
+    assert found["deduction_high_entropy_fraction"] == 1.0
+    assert found["backtracing_high_entropy_fraction"] == 0.0
+    assert math.isnan(found["branching_high_entropy_fraction"])
+    low, high = forks.interval([one, one], 0.3)["planning_high_entropy_fraction"]
     assert low == high == pytest.approx(2 / 3)
     assert "underlined" in forks.render([one], "t")
 

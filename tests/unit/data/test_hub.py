@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT, TOKENIZERS
+from conftest import ROOT, tokenizer_folder
 from fake_hub import FakeHub, write_awkward_hub
 
 from hicra_verl.data.sources import SOURCES
@@ -122,13 +122,11 @@ def test_huggingface_hub_finds_what_the_real_hub_would_give(hub: FakeHub, tmp_pa
 
 
 def test_a_tokenizer_comes_from_the_local_hub(hub: FakeHub, tmp_path: Path) -> None:
-    if not (TOKENIZERS / "qwen3" / "tokenizer.json").exists():
-        pytest.skip(f"tokenizer files absent: {TOKENIZERS / 'qwen3'} (`make material` fetches them)")
-    shutil.copytree(TOKENIZERS / "qwen3", hub.folder / "models" / "Qwen" / "Qwen3-4B", dirs_exist_ok=True)
+    shutil.copytree(tokenizer_folder("byte_level"), hub.folder / "models" / "Qwen" / "Qwen3-4B", dirs_exist_ok=True)
     code = "from transformers import AutoTokenizer as A; print(A.from_pretrained('Qwen/Qwen3-4B')('a b')['input_ids'])"
     done = run(hub, tmp_path, sys.executable, "-c", code)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "[64, 293]"
+    assert done.stdout.strip() == "[64, 289]"
 
 
 # --- `hicra data` -----------------------------------------------------------------------------------------------------

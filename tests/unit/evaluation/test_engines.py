@@ -215,11 +215,13 @@ def test_a_sample_without_an_answer_is_no_result(tmp_path: Path) -> None:
         finished_samples([], {"amc23": 1}, tmp_path)
 
 
-def test_special_tokens_stop_by_their_id() -> None:
+@pytest.mark.parametrize("name", ["byte_level", "qwen3"])
+def test_special_tokens_stop_by_their_id(name: str) -> None:
     """`<|im_end|>` is in no text that vLLM decodes; `</think>` is an added token, but not a special one."""
-    tokenizer = real_tokenizer("qwen3")
+    tokenizer = real_tokenizer(name)
     texts = ["<|im_end|>", "</think>", "\n\n", "Problem:", "<|endoftext|>"]
-    assert engines.stop_token_ids(texts, tokenizer) == [151645, 151643]
+    expected = {"byte_level": [602, 600], "qwen3": [151645, 151643]}[name]
+    assert engines.stop_token_ids(texts, tokenizer) == expected
 
 
 @pytest.mark.usefixtures("fake_vllm")

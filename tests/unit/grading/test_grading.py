@@ -245,3 +245,8 @@ def test_last_boxed_is_linear() -> None:
     started = time.monotonic()
     assert last_boxed(text) is None
     assert time.monotonic() - started < 5
+
+
+def test_made_up_responses_are_graded_as_they_say(own_rollouts: list[dict[str, object]]) -> None:
+    for row in own_rollouts:
+        assert compute_score("x", str(row["response"]), str(row["ground_truth"]))["score"] == row["correct"], row

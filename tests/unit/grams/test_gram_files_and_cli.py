@@ -54,7 +54,7 @@ def test_hash_follows_texts_and_labels() -> None:
         (b'{"name": "\xff"}', "x.json, line 1: byte 0xff is not valid UTF-8"),
         (b"[]", "x.json: expected a JSON object"),
         (file_with(GOOD, head='"schema_version": 2, "name": "t"'), "schema_version is 2.*upgrade hicra-verl"),
-        (file_with(GOOD, head='"name": "t"'), "schema_version is None.*set it to 1"),
+        (file_with(GOOD, head='"name": "t"'), "schema_version is null.*set it to 1"),
         (
             file_with(GOOD, head='"schema_version": 1, "name": "t", "nmae": 1'),
             "unknown key 'nmae'; did you mean 'name'",
@@ -129,12 +129,12 @@ def test_tag(tokenizer: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'{"response": "x"}\n{"response": "y', "in.jsonl, line 2, column 14: not valid JSON.*was the file cut off"),
+        (b'{"response": "x"}\n{"response": "y', "in.jsonl, line 2: column 14: not valid JSON.*was the file cut off"),
         (b'{"response": "x"}\n{"response": "\xff"}\n', "in.jsonl, line 2: byte 0xff at position 14 is not valid UTF-8"),
         (b'{"text": "x"}\n', "in.jsonl, line 1: expected the field 'response'.*the row has 'text'"),
         (b'{"token_ids": [1.5]}\n', "in.jsonl, line 1, field 'token_ids': expected a list of integers"),
-        (b"[1]\n", "in.jsonl, line 1: expected a JSON object, got list"),
-        (b"\n", "in.jsonl: the file holds no rows"),
+        (b"[1]\n", "in.jsonl, line 1: expected a JSON object, got a list"),
+        (b"\n", "in.jsonl: holds no rows"),
     ],
 )
 def test_tag_bad_rows(tokenizer: Path, tmp_path: Path, content: bytes, message: str) -> None:

@@ -18,6 +18,7 @@ from hicra_verl.grams import load_grams
 from hicra_verl.grams.gramset import Gram, GramSet, save_grams, shipped_sets
 from hicra_verl.grams.operations import difference, drop, merge, words_in
 from hicra_verl.grams.statistics import agreement, contained, statistics
+from hicra_verl.grams.text_matcher import TextMatcher
 from hicra_verl.grams.token_bytes import token_bytes
 
 FIRST = GramSet(
@@ -63,7 +64,7 @@ def test_statistics_by_hand() -> None:
     assert found.shares[3] == flagged[3] / characters
     assert found.pairs == Counter({(1, 2): 2})
     assert found.together(least=2) == [(1, 2, 2, pytest.approx(1.0))]
-    assert contained(FIRST) == [(0, 1)]
+    assert contained(TextMatcher(FIRST)) == [(0, 1)]
 
 
 def test_shares_are_of_the_characters_as_written() -> None:

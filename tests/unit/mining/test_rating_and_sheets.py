@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from hicra_verl.mining.judging import Phrase
 from hicra_verl.mining.rating import read_rating
-from hicra_verl.mining.sheets import escaped, read_sheet, read_table, unescaped, write_sheet, write_table
+from hicra_verl.mining.sheets import read_sheet, write_sheet
+from hicra_verl.spreadsheets import escaped, read_table, unescaped, write_table
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ import pytest
 
 from hicra_verl.training import last_row
 from hicra_verl.training.best import BestKeeper, note_steps_without_both, read_best, refuse_another_runs_best
-from hicra_verl.training.checkpoints import last_saved_step, remove_older
 from hicra_verl.training.rules import Metric, StagesError
+from hicra_verl.verl_formats.checkpoints import last_saved_step, remove_older
 
 METRIC = Metric("val-core/*/acc/mean@*")
 

@@ -17,6 +17,7 @@ from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hicra_verl import metrics
 from hicra_verl.config import HicraConfig
 from hicra_verl.extensions import HicraConfigError
 from hicra_verl.grams import Gram, GramSet
@@ -27,7 +28,8 @@ from hicra_verl.metrics.entropy import (
     entropy_nats,
     normalised_entropy,
 )
-from hicra_verl.metrics.groups import group_metrics
+from hicra_verl.metrics.groups import any_correct, pass_at_powers, without_signal
+from hicra_verl.metrics.table import all_metrics, charts, metric_named, metrics_page, old_names, title_of
 from hicra_verl.training.initial import FILE
 from hicra_verl.training.step import StepShaper
 
@@ -78,15 +80,17 @@ def test_the_correction_corrects() -> None:
 
 
 def test_groups_by_hand() -> None:
-    found = group_metrics({"a": [1, 0, 0, 0], "b": [1, 1, 1, 1], "c": [0, 0, 0, 0], "d": [-1, 1, 1, -1]})
-    assert found == {
-        "pass@1": pytest.approx((0.25 + 1 + 0 + 0.5) / 4),
-        "pass@2": pytest.approx((0.5 + 1 + 0 + 5 / 6) / 4),
-        "pass@4": pytest.approx((1 + 1 + 0 + 1) / 4),
-        "any_correct": 0.75,
-        "groups_without_signal_fraction": 0.5,
+    rows = {"a": [1, 0, 0, 0], "b": [1, 1, 1, 1], "c": [0, 0, 0, 0], "d": [-1, 1, 1, -1]}
+    groups = {name: {str(place): float(score) for place, score in enumerate(scores)} for name, scores in rows.items()}
+    assert pass_at_powers(groups) == {
+        "1": pytest.approx((0.25 + 1 + 0 + 0.5) / 4),
+        "2": pytest.approx((0.5 + 1 + 0 + 5 / 6) / 4),
+        "4": pytest.approx((1 + 1 + 0 + 1) / 4),
     }
-    assert group_metrics({}) == {}
+    assert any_correct(groups) == 0.75
+    assert without_signal(groups) == 0.5
+    assert pass_at_powers({}) == {}
+    assert any_correct({}) is without_signal({}) is None
 
 
 def shaper(folder: Path | None = None, resumed: bool = False, grams: GramSet = GRAMS, **how: object) -> StepShaper:
@@ -139,8 +143,8 @@ def test_a_step_by_hand() -> None:
         "perplexity_execution_relative": 1.0,
         "token_entropy_planning_nats": 2 / planning,
         "token_entropy_execution_nats": 1 / execution,
-        "high_entropy_planning_share": 1 / 2,
-        "planning_high_entropy_share": 1 / planning,
+        "high_entropy_planning_fraction": 1 / 2,
+        "planning_high_entropy_fraction": 1 / planning,
         "pass@1": 0.25,
         "pass@2": 0.5,
         "any_correct": 0.5,
@@ -267,7 +271,7 @@ def test_measure_only_is_a_boolean() -> None:
         HicraConfig.from_mapping({"measure_only": "yes"})
 
 
-def test_the_page_defines_every_metric() -> None:
+def one_step() -> dict[str, float]:
     tokens, mask = batch(["so x y z", "but wait x y z"])
     step = shaper()
     facts = {
@@ -277,13 +281,55 @@ def test_the_page_defines_every_metric() -> None:
         "groups": ["a", "a"],
     }
     step.shape(torch.ones(tokens.shape), tokens, mask, **facts)
+    return step.take_metrics(1.0)
+
+
+def test_the_page_defines_every_metric() -> None:
     page = (ROOT / "hicra_verl" / "metrics" / "README.md").read_text(encoding="utf-8")
-    for name in step.take_metrics(1.0):
-        shown = re.sub(r"@\d+", "@k", name)
-        shown = re.sub(r"(planning_fraction)_(deduction|branching|backtracing|other)", r"\1_FUNCTION", shown)
-        shown = re.sub(r"(advantage)_(planning|execution)_(base|shaped)", r"\1_CLASS_WHEN", shown)
-        shown = re.sub(r"(perplexity|token_entropy)_(planning|execution)", r"\1_CLASS", shown)
-        assert f"`{shown}`" in page, name
+    assert page == metrics_page(), "make it again: python -m hicra_verl.documentation"
+    for name in one_step():
+        metric = metric_named(old_names().get(name, name))
+        assert metric is not None, name
+        assert f"`{re.sub('[{}]', '', metric.name)}`" in page
+
+
+def test_renamed_metrics_keep_their_old_names_for_dashboards() -> None:
+    found = one_step()
+    for name in ("planning_high_entropy", "high_entropy_planning"):
+        assert found[f"hicra/{name}_share"] == found[f"hicra/{name}_fraction"]
+
+
+NEW_METRIC = """
+from hicra_verl.metrics.table import Metric
+
+METRICS = [
+    Metric(
+        "hicra/planning_tokens_per_response",
+        "planning tokens per response",
+        "tokens",
+        "planning tokens / responses",
+        "ours",
+        lambda step: step.planning_tokens / step.responses if step.tokens else None,
+        chart="Planning tokens per response",
+    )
+]
+"""
+
+
+def test_a_new_metric_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logged, explained, drawn and named for people: all from the entry."""
+    name = "hicra/planning_tokens_per_response"
+    assert name not in one_step()
+    (tmp_path / "per_response.py").write_text(NEW_METRIC)
+    monkeypatch.setattr(metrics, "__path__", [*metrics.__path__, str(tmp_path)])
+    all_metrics.cache_clear()
+    try:
+        assert one_step()[name] == 1.5  # so | but wait
+        assert f"| `{name}` | tokens | planning tokens / responses | ours | |" in metrics_page()
+        assert charts([name]) == {"Planning tokens per response": [(name, "planning tokens per response")]}
+        assert title_of(name) == "planning tokens per response (tokens)"
+    finally:
+        all_metrics.cache_clear()
 
 
 def test_traces_keep_what_the_actor_receives(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from hicra_verl.training.checkpoints import last_saved_step
 from hicra_verl.training.launch import settings_of
 from hicra_verl.training.rules import Above, Falls, Metric, Rule
 from hicra_verl.training.stages import StagesError, StageWatch, State, load_plan
 from hicra_verl.training.supervisor import Supervisor
+from hicra_verl.verl_formats.checkpoints import last_saved_step
 
 FAKE = ROOT / "tests" / "support" / "fake_trainer.py"
 PLAN = """
