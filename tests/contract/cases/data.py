@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from bad_input import Case
-from made_up_evaluations import columns, png
+from made_up_evaluations import columns, png, without
 
 DEEP = "[" * 100_000 + "]" * 100_000
 SECRET = "the machine's own secret"
@@ -240,11 +240,21 @@ def the_other_is_written(folder: Path, printed: str) -> None:
     assert pq.read_table(folder / "out/qwen/math500.parquet").num_rows == 1
 
 
+AIME = {"set/data/train-0.parquet": columns(problem=["P"], answer=["1"])}
 CASES = [
     *pictures(),
     *inputs(),
     *outputs(),
     *earlier(),
+    Case(
+        "Pillow is not installed",
+        words("mathvista"),
+        ("needs the package PIL", "hicra-verl[recipes]"),
+        {"set/data/testmini-0.parquet": table(vista())},
+        prepare=without("PIL"),
+        absent=("out/vision/mathvista.parquet",),
+    ),
+    Case("pyarrow is not installed", words("aime24"), ("needs the package pyarrow",), AIME, prepare=without("pyarrow")),
     Case("a set named twice", ["data", "aime24", "aime24"], ("aime24: named twice",), absent=("data",)),
     Case("a set that is not known", ["data", "aime23"], ("did you mean 'aime25'?",), absent=("data",)),
     Case("a template that is not known", ["data", "aime24", "--template", "quen"], ("did you mean 'qwen'?",)),
