@@ -127,9 +127,8 @@ def probe() -> dict[str, Any]:
 def _fresh_process() -> list[Check]:
     try:
         result = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True, timeout=PROBE_S)
-        lines = (result.stderr if result.returncode else result.stdout).strip().splitlines() or ["no output"]
-        report = {} if result.returncode else json.loads(lines[-1])
-        found = lines[-1]
+        found = ((result.stderr if result.returncode else result.stdout).strip().splitlines() or ["no output"])[-1]
+        report = {} if result.returncode or not found.startswith("{") else json.loads(found)
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         report, found = {}, str(error)
     if not report:

@@ -119,7 +119,7 @@ def recipe(row: str) -> Recipe:
     """
     known = {entry.row: entry for entry in all_recipes()}
     if row not in known:
-        raise RecipeError(f"{row}: no such recipe; {nearest(row, list(known))}")
+        raise RecipeError(f"{row[:60]}: no such recipe; {nearest(row, list(known))}")
     return known[row]
 
 
@@ -139,7 +139,7 @@ def method_setting(name: str) -> str:
     known = method_names()
     if name not in known:
         files = [path.stem for path in (folder() / "shared" / "methods").glob("*.sh")]
-        raise RecipeError(f"METHOD={name}: no such method; {nearest(name, [*files, *known])}")
+        raise RecipeError(f"METHOD={name[:60]}: no such method; {nearest(name, [*files, *known])}")
     return f"algorithm.hicra.{known[name]}={name}"
 
 
