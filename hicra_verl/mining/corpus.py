@@ -65,7 +65,7 @@ class Corpus:
                 if self.success == ANY_SOLUTION or row.number(self.success, remedy=other) > 0:
                     yield text
             except InputError as error:
-                error.line = _line_of(part, row)
+                error.line = _line_of(part, row.line)
                 raise
 
     def texts(self) -> Iterator[str]:
@@ -144,7 +144,7 @@ def _parts_of(path: Path) -> list[Part]:
 
 
 def _rows(part: Part) -> Iterator[Record]:
-    """The rows of a part. A record's ``line`` is its byte (JSONL) or its row within the part; see ``_line_of``."""
+    """The rows of a part; a record's ``line`` is its first byte (JSONL) or row in the part, from 1."""
     path = Path(part.path)
     if path.suffix == ".parquet":
         number = 0
@@ -159,19 +159,19 @@ def _rows(part: Part) -> Iterator[Record]:
         if part.begin > 0:
             stream.readline()  # the line that the part before began
         while (start := stream.tell()) < part.end and (line := stream.readline()):
-            if line.strip():
+            if not line.isspace():
                 try:
-                    row = parse_line(line, path, 1 if start == 0 else 2).data
+                    yield parse_line(line, path, start + 1)
                 except InputError as error:
-                    error.line = _line_of(part, Record(path, start, {}))
+                    error.line = _line_of(part, start + 1)
                     raise
-                yield Record(path, start, row)
 
 
-def _line_of(part: Part, row: Record) -> int:
-    """The line, or row, of its file that a record of ``_rows`` is; only errors ask, so that reading need not count."""
-    if row.file.suffix == ".parquet":
-        with open_parquet(row.file) as file:
-            return row.line + sum(int(file.metadata.row_group(group).num_rows) for group in range(part.begin))
-    with row.file.open("rb") as stream:
-        return stream.read(row.line).count(b"\n") + 1
+def _line_of(part: Part, place: int) -> int:
+    """The line, or row, of its file that ``_rows`` gave a place; only errors ask, so that reading need not count."""
+    path = Path(part.path)
+    if path.suffix == ".parquet":
+        with open_parquet(path) as file:
+            return place + sum(int(file.metadata.row_group(group).num_rows) for group in range(part.begin))
+    with path.open("rb") as stream:
+        return stream.read(place - 1).count(b"\n") + 1
