@@ -124,15 +124,27 @@ def probe() -> dict[str, Any]:
     return {"plugin_loaded": loaded, "patches": patches, "device": get_device_name()}
 
 
-def _fresh_process() -> list[Check]:
+def fresh_process(*words: str, given: str = "") -> tuple[dict[str, Any], str]:
+    """What a process says as a JSON object on its last line; or nothing, and what it said instead.
+
+    Args:
+        words: what follows ``python``.
+        given: its standard input.
+    """
     try:
-        result = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True, timeout=PROBE_S)
-        found = ((result.stderr if result.returncode else result.stdout).strip().splitlines() or ["no output"])[-1]
-        report = {} if result.returncode or not found.startswith("{") else json.loads(found)
+        done = subprocess.run(
+            [sys.executable, *words], input=given, capture_output=True, text=True, errors="replace", timeout=PROBE_S
+        )
+        last = ((done.stderr if done.returncode else done.stdout).strip().splitlines() or ["no output"])[-1]
+        return ({} if done.returncode or not last.startswith("{") else json.loads(last)), last
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        report, found = {}, str(error)
+        return {}, str(error)
+
+
+def _fresh_process() -> list[Check]:
+    report, said = fresh_process("-c", _PROBE)
     if not report:
-        return [Check("plugin", "fresh process", found, False, "run `python -c 'import verl'` and repair what it says")]
+        return [Check("plugin", "fresh process", said, False, "run `python -c 'import verl'` and repair what it says")]
     policy = os.environ.get("VERL_USE_EXTERNAL_PLUGINS", "auto")
     remedy = (
         "reinstall hicra-verl so that its entry point is known (pip install -e . or pip install hicra-verl)"

@@ -20,17 +20,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from hicra_verl.files import make_folder
+from hicra_verl.training import launch
 from hicra_verl.training.best import note_steps_without_both, refuse_another_runs_best
-from hicra_verl.training.launch import (
-    absolute_words,
-    environment_words,
-    hydra_string,
-    kept_back,
-    setting_words,
-    settings_of,
-    value_of,
-    without_secrets,
-)
 from hicra_verl.training.rules import StagesError
 from hicra_verl.training.stages import STATE_FILE, Plan, State, load_plan
 from hicra_verl.verl_formats.checkpoints import last_saved_step, remove_older, whole_number
@@ -54,11 +45,11 @@ class Supervisor:
         self.plan_path = plan_path.resolve()
         self.plan: Plan = load_plan(plan_path)
         self.obey_stop = obey_stop
-        self.command = absolute_words(command, Path.cwd())
+        self.command = launch.absolute_words(command, Path.cwd())
         for before, after in zip(command, self.command, strict=True):
             if before != after:
                 print(f"[hicra] {before} became {after}: on a cluster, other processes work elsewhere", flush=True)
-        given = settings_of(self.command)
+        given = launch.settings_of(self.command)
         clash = sorted(self.plan.controlled_settings() & set(given))
         if clash:
             raise StagesError(
@@ -74,7 +65,7 @@ class Supervisor:
         if given.get("trainer.resume_mode", "auto") != "auto":
             raise StagesError("a staged run goes on from its checkpoints: leave trainer.resume_mode at auto")
         self.given = given
-        folder = value_of(f"trainer.default_local_dir={given['trainer.default_local_dir']}")
+        folder = launch.value_of(f"trainer.default_local_dir={given['trainer.default_local_dir']}")
         if not isinstance(folder, str):
             raise StagesError(
                 f"trainer.default_local_dir={given['trainer.default_local_dir']}: Hydra reads no path there; put "
@@ -86,7 +77,7 @@ class Supervisor:
     def run(self) -> int:
         """Run what is left of the plan; returns the exit code of the last verl run, 0 if the plan is done."""
         make_folder(self.folder)
-        with (self.folder / "stages.lock").open("w") as lock:
+        with (self.folder / "stages.lock").open("a") as lock:
             self._take(lock)
             if self.plan.best is not None:
                 note_steps_without_both(*(self.given.get(f"trainer.{name}_freq", "-1") for name in ("test", "save")))
@@ -121,12 +112,12 @@ class Supervisor:
         """The number of this start, and its metrics file: verl's file logger empties the file it is given."""
         metrics = make_folder(self.folder / "metrics")
         numbers = [whole_number(file.stem) or 0 for file in metrics.glob("*.jsonl")]
-        launch = max(state.launches, *numbers, 0) + 1
-        self._metrics_file(launch).touch()
-        return launch
+        number = max(state.launches, *numbers, 0) + 1
+        self._metrics_file(number).touch()
+        return number
 
-    def _metrics_file(self, launch: int) -> Path:
-        return self.folder / "metrics" / f"{launch:04d}.jsonl"
+    def _metrics_file(self, number: int) -> Path:
+        return self.folder / "metrics" / f"{number:04d}.jsonl"
 
     def _remove_older(self, saved: int) -> None:
         keep = whole_number(self.given.get("trainer.max_actor_ckpt_to_keep", ""))
@@ -150,13 +141,13 @@ class Supervisor:
         ours, environment = self._environment(state)
         words = [
             *self.command,
-            *setting_words(stage.settings),
-            f"+hicra_stages.plan={hydra_string(str(self.plan_path))}",
-            f"+hicra_stages.state={hydra_string(str(self.state_path))}",
+            *launch.setting_words(stage.settings),
+            f"+hicra_stages.plan={launch.hydra_string(str(self.plan_path))}",
+            f"+hicra_stages.state={launch.hydra_string(str(self.state_path))}",
             f"+hicra_stages.obey_stop={str(self.obey_stop).lower()}",
-            *environment_words(self.given, environment, ours),
+            *launch.environment_words(self.given, environment, ours),
         ]
-        shown = shlex.join(without_secrets(words))
+        shown = shlex.join(launch.without_secrets(words))
         with (self.folder / "command.txt").open("a", encoding="utf-8") as record:
             with contextlib.suppress(OSError):  # a file system without permissions
                 os.fchmod(record.fileno(), 0o600)
@@ -181,7 +172,7 @@ class Supervisor:
             "VERL_FILE_LOGGER_PATH": self._metrics_file(state.launches),
         }
         environment = {**{name: str(value) for name, value in defaults.items()}, **os.environ}
-        secrets = kept_back(environment)
+        secrets = launch.kept_back(environment)
         if secrets and "RAY_ADDRESS" in environment:
             print(
                 f"[hicra] {', '.join(secrets)}: secrets are not sent to a cluster that runs already. Set them where "

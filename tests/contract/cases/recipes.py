@@ -117,6 +117,8 @@ CASES = [
         code=1,
         STAGES="absent.yaml",
     ),
+    knobs("copies to check: ²", "check qwen25_7b_base --replicas ²", "--replicas ²", "whole number"),
+    knobs("copies to check: none said", "check qwen25_7b_base --replicas", "--replicas", "without a value"),
     # models
     model("a model's settings cut off", '{"num_hid', "config.json", "not readable JSON"),
     model("a model's settings that are a list", "[1]", "config.json", "a list"),
