@@ -56,7 +56,7 @@ def test_every_row_has_a_recipe_and_every_script_a_row() -> None:
     scripts = {path.stem for path in RECIPES.glob("*.sh")} - {"evaluate"}
     assert rows <= scripts
     assert scripts == {entry.row for entry in ALL}
-    assert {benchmark for table in paper_numbers()["tables"] for benchmark in table["benchmarks"]} == set(TITLES)
+    assert {benchmark for table in paper_numbers()["tables"] for benchmark in table["benchmarks"]} <= set(TITLES)
 
 
 @pytest.mark.parametrize("entry", ALL, **BY_ROW)

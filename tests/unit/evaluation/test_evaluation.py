@@ -68,7 +68,7 @@ def test_bootstrap_interval_against_the_normal_approximation() -> None:
 
 def test_the_protocol_is_the_papers() -> None:
     assert (TEMPERATURE, TOP_P) == (0.6, 0.95)
-    assert SAMPLES == {"aime24": 32, "aime25": 32, "amc23": 4}
+    assert SAMPLES.items() >= {"aime24": 32, "aime25": 32, "amc23": 4}.items()
 
 
 def test_summary() -> None:
