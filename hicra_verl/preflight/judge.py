@@ -127,14 +127,6 @@ def _count(name: str, setting: str, path: Path, prepare: str, beside: list[str])
     account = path.with_suffix(".json")
     if not account.exists():
         return Check("data", name, f"{rows:,} problems ({setting}; no account beside it, so not by `hicra data`)")
-<<<<<<< HEAD
-    said = json.loads(account.read_text(encoding="utf-8"))
-    if said["problems"] != rows:
-        return Check(
-            "data", name, f"{path}: {rows:,} problems, but its account says {said['problems']:,}", False, prepare
-        )
-    if said["output_sha256"] != sha256_of(path):
-=======
     try:
         said = read_json(account, prepare)
     except InputError as error:
@@ -142,8 +134,7 @@ def _count(name: str, setting: str, path: Path, prepare: str, beside: list[str])
     if said.get("problems") != rows:
         found = f"{path}: {rows:,} problems, but its account says {short(said.get('problems'))}"
         return Check("data", name, found, False, prepare)
-    if said.get("output_sha256") != sha256(path):
->>>>>>> grams
+    if said.get("output_sha256") != sha256_of(path):
         return Check("data", name, f"{path}: not the file its account was written for", False, prepare)
     left = [benchmark for benchmark in beside if benchmark not in (said.get("cleared_of") or [])]
     if left:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -105,5 +106,5 @@ def test_a_task_as_written(task: str, tmp_path: Path) -> None:
             in_a_process(tree, "-m", "hicra_verl.documentation")
         else:
             assert command.startswith(".venv/bin/python ")
-            assert " passed" in in_a_process(tree, *command.split()[1:])
+            assert " passed" in in_a_process(tree, *shlex.split(command)[1:])
     in_a_process(tree, "-m", "pytest", "-q", "tests/unit/test_documentation.py")

@@ -103,7 +103,7 @@ def test_the_hub_layout(name: str, hub: Path, tmp_path: Path) -> None:
     assert account["problems"] == len(rows)
     if not SOURCES[name].training:
         assert account["rows"] == len(rows) == min(ROWS, SOURCES[name].rows or ROWS)
-    text, answer, kind = FIRST[name]
+    text, answer, kind = FIRST.get(name, (None, None, "math"))
     assert text is None or prompt(rows[0]) == text
     assert answer is None or rows[0]["reward_model"]["ground_truth"] == answer
     assert rows[0]["extra_info"]["answer_kind"] == kind
