@@ -70,7 +70,7 @@ MARKUP = json.dumps({"uid": "<script>1</script>", "response": "</div><img src=x 
 GRAMS_WITH_MARKUP = json.dumps(
     {
         "schema_version": 1,
-        "name": "<script>2</script>",
+        "name": "<script>alert(2)",
         "grams": [{"text": '"><img src=x onerror=alert(2)>', "function": "other"}],
     }
 )
