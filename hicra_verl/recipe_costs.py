@@ -6,7 +6,6 @@ settings and the model's shape. `hicra recipes costs` prints it, and recipes/REA
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from pathlib import Path
 from hicra_verl.data.sources import SOURCES
 from hicra_verl.evaluation.benchmarks import SAMPLES
 from hicra_verl.recipes import Recipe, RecipeError, words
+from hicra_verl.records import read_json
 from hicra_verl.training.launch import settings_of
 from hicra_verl.training.stages import load_plan
 
@@ -95,12 +95,14 @@ def shape_of(model: str) -> Shape | None:
     file = Path(model) / "config.json"
     if not file.exists():
         return None
-    config = json.loads(file.read_text(encoding="utf-8"))
-    config = config.get("text_config") or config
-    layers, hidden, vocabulary = (config[key] for key in ("num_hidden_layers", "hidden_size", "vocab_size"))
+    config = read_json(file, "give a folder in Hugging Face's format")
+    config = config["text_config"] if isinstance(config.get("text_config"), dict) else config
+    sizes = {key: str(config.get(key)) for key in ("num_hidden_layers", "hidden_size", "vocab_size")}
+    layers, hidden, vocabulary = (_whole(sizes, key) for key in sizes)
+    inner = _whole({"intermediate_size": str(config.get("intermediate_size", 4 * hidden))}, "intermediate_size")
     # Attention about 3 (with grouped keys and values), the feed-forward part 3 x its width, in units of hidden.
     embeddings = vocabulary * hidden * (1 if config.get("tie_word_embeddings") else 2)
-    per_layer = hidden * (3 * hidden + 3 * config.get("intermediate_size", 4 * hidden))
+    per_layer = hidden * (3 * hidden + 3 * inner)
     return Shape(float(layers * per_layer + embeddings), layers, hidden, vocabulary)
 
 
@@ -116,16 +118,16 @@ def training_cost(command: list[str]) -> Cost | None:
     shape = shape_of(given["actor_rollout_ref.model.path"])
     if shape is None:
         return None
-    nodes, gpus_each = int(given["trainer.nnodes"]), int(given["trainer.n_gpus_per_node"])
-    gpus, steps = nodes * gpus_each, int(given["trainer.total_training_steps"])
+    nodes, gpus_each = _whole(given, "trainer.nnodes"), _whole(given, "trainer.n_gpus_per_node")
+    gpus, steps = nodes * gpus_each, _whole(given, "trainer.total_training_steps")
     first, longest = context_of(command, given)
     length = min(shape.response_tokens, first)
-    responses = int(given["data.train_batch_size"]) * int(given["actor_rollout_ref.rollout.n"])
+    responses = _whole(given, "data.train_batch_size") * _whole(given, "actor_rollout_ref.rollout.n")
     drawn = GROUPS_DRAWN if given.get("algorithm.filter_groups.enable") == "True" else 1.0
     generated_per_s = gpus * DECODED_BILLIONS_PER_S / (shape.parameters / 1e9)
     trained_flops = responses * (length + PROMPT_TOKENS) * FLOPS_PER_TOKEN * shape.parameters
-    validated = _problems(given["data.val_files"]) * int(given["actor_rollout_ref.rollout.val_kwargs.n"])
-    test_freq, save_freq = int(given["trainer.test_freq"]), int(given["trainer.save_freq"])
+    validated = _problems(given["data.val_files"]) * _whole(given, "actor_rollout_ref.rollout.val_kwargs.n")
+    test_freq, save_freq = (_whole(given, f"trainer.{name}_freq", -1) for name in ("test", "save"))
     validations = steps // test_freq + 1 if test_freq > 0 else 0
     saves = math.ceil(steps / save_freq) if save_freq > 0 else 0
     checkpoint = CHECKPOINT_BYTES * shape.parameters
@@ -138,7 +140,7 @@ def training_cost(command: list[str]) -> Cost | None:
     }
     texts = (steps * responses * drawn + validations * validated) * length * TEXT_BYTES_PER_TOKEN
     # The last ones, and the best one.
-    kept = min(saves, int(given["trainer.max_actor_ckpt_to_keep"]) + 1)
+    kept = min(saves, _whole(given, "trainer.max_actor_ckpt_to_keep") + 1)
     disk = kept * checkpoint + MERGED_BYTES * shape.parameters + texts
     hours = {name: value / 3600 for name, value in seconds.items()}
     return Cost(gpus, hours, disk / 1e9, _memory_gb(shape, gpus, longest))
@@ -161,11 +163,22 @@ def context_of(command: list[str], given: Mapping[str, str]) -> tuple[int, int]:
     """The longest response of the first stage, and the longest prompt and response together of any."""
     if "stages" in command:
         stages = load_plan(Path(command[command.index("stages") + 1])).stages
-        lengths = [int(stage.settings[key]) for stage in stages for key in stage.settings if key == _RESPONSE]
+        lengths = [
+            _whole({_RESPONSE: str(stage.settings[_RESPONSE])}, _RESPONSE)
+            for stage in stages
+            if _RESPONSE in stage.settings
+        ]
     else:
         lengths = []
-    lengths = lengths or [int(given[_RESPONSE])]
-    return lengths[0], int(given["data.max_prompt_length"]) + max(lengths)
+    lengths = lengths or [_whole(given, _RESPONSE)]
+    return lengths[0], _whole(given, "data.max_prompt_length") + max(lengths)
+
+
+def _whole(given: Mapping[str, str], setting: str, least: int = 1) -> int:
+    text = given.get(setting, "")
+    if not re.fullmatch(r"-?[0-9]{1,12}", text) or int(text) < least:
+        raise RecipeError(f"expected a whole number of at least {least}, got {text[:60]!r}", field=setting)
+    return int(text)
 
 
 _RESPONSE = "data.max_response_length"
@@ -218,7 +231,7 @@ def markdown(recipes: list[Recipe]) -> str:
         paper = {"review": f"{numbers} (authors in review)", "smoke": "(smoke)"}.get(entry.source, numbers)
         figures = f"{cost.gpus} | {rounded(cost.total_hours)} | {rounded(cost.gpu_hours)} | {rounded(cost.disk_gb)}"
         name = f"{entry.model}, {entry.method}"
-        lines.append(f"| {name} | `{entry.row}.sh` | {paper or '(figures only)'} | {figures} | not yet |")
+        lines.append(f"| {name} | `{entry.row}.sh` | {paper or '(figures only)'} | {figures} | {entry.status} |")
     trained, hours, disk = sums[True]
     published, published_hours, _ = sums[False]
     lines += [

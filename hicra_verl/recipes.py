@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hicra_verl.errors import HicraError, nearest
+from hicra_verl.evaluation.benchmarks import TITLES
 from hicra_verl.evaluation.table import paper_numbers
+from hicra_verl.records import read_json
 
 DYNAMICS_ROWS = {
     "llama31_8b_base_grpo": "Llama-3.1-8B-Base",
@@ -19,6 +21,10 @@ DYNAMICS_ROWS = {
 
 SMOKE_ROWS = {"qwen25_1_5b_grpo": "GRPO", "qwen25_1_5b_hicra": "HICRA"}
 """Not in the paper: a small model on one GPU, to see the whole cycle before a row of the paper."""
+
+
+STATUS_FIELDS = ("commit", "date", "log")
+"""What is recorded of a row that has been run at full scale."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,7 @@ class Recipe:
         numbers: (benchmark, the paper's number) pairs, where it gives one.
         source: "paper"; "review" for numbers given by the authors in review; "smoke" for a row that is not the paper's.
         script: the script.
+        status: "not yet", or when, at which commit and where it has been run at full scale.
     """
 
     row: str
@@ -40,6 +47,7 @@ class Recipe:
     numbers: tuple[tuple[str, float], ...]
     source: str
     script: Path
+    status: str = "not yet"
 
     @property
     def trains(self) -> bool:
@@ -60,9 +68,35 @@ def folder() -> Path:
     raise RecipeError("the recipes are not part of this installation; use a checkout of hicra_verl")
 
 
+def statuses(scripts: Path) -> dict[str, str]:
+    """What ``status.json`` beside the scripts records: row to when, at which commit and where it has been run.
+
+    Raises:
+        RecipeError: if a row lacks one of the three.
+    """
+    file = scripts / "status.json"
+    found = {}
+    for row, run in read_json(file, "it maps a row to its commit, date and log").items():
+        fields = run if isinstance(run, dict) else {}
+        for name in STATUS_FIELDS:
+            if not isinstance(fields.get(name), str) or not fields[name]:
+                raise RecipeError("is missing, or is no text", file=file, field=f"{row}.{name}")
+        found[row] = f"{fields['date']}, commit {fields['commit']}, log {fields['log']}"
+    return found
+
+
+def in_words(entry: Recipe) -> str:
+    """A row's numbers: whose they are, and on which benchmarks."""
+    numbers = " · ".join(f"{TITLES[name]} {value:.1f}" for name, value in entry.numbers)
+    if entry.source == "smoke":
+        return "smoke: one GPU, one evening; not the paper's"
+    return f"{numbers or 'in its figures only'}{' (authors, in review)' if entry.source == 'review' else ''}"
+
+
 def all_recipes() -> list[Recipe]:
     """Every row, in the order of the paper's tables, then those of its figures only, then the smoke rows."""
     scripts = folder()
+    status = statuses(scripts)
     found = []
     for table in paper_numbers()["tables"]:
         for row in table["rows"]:
@@ -74,7 +108,7 @@ def all_recipes() -> list[Recipe]:
         found.append(Recipe(name, model, "GRPO", (), "paper", scripts / f"{name}.sh"))
     for name, method in SMOKE_ROWS.items():
         found.append(Recipe(name, "Qwen2.5-1.5B-Base", method, (), "smoke", scripts / f"{name}.sh"))
-    return found
+    return [replace(entry, status=status.get(entry.row, entry.status)) for entry in found]
 
 
 def recipe(row: str) -> Recipe:
@@ -85,8 +119,28 @@ def recipe(row: str) -> Recipe:
     """
     known = {entry.row: entry for entry in all_recipes()}
     if row not in known:
-        raise RecipeError(f"{row}: no such recipe; {nearest(row, list(known))}")
+        raise RecipeError(f"{row[:60]}: no such recipe; {nearest(row, list(known))}")
     return known[row]
+
+
+def method_names() -> dict[str, str]:
+    """Names that METHOD takes beside the files in ``shared/methods``: each with the setting it is a value of."""
+    from hicra_verl.extensions import SELECTORS, SHAPERS
+
+    return {name: registry.setting for registry in (SELECTORS, SHAPERS) for name in registry.names()}
+
+
+def method_setting(name: str) -> str:
+    """The word that makes a HICRA run one of a registered selector or shaper.
+
+    Raises:
+        RecipeError: if there is none of that name, with all names.
+    """
+    known = method_names()
+    if name not in known:
+        files = [path.stem for path in (folder() / "shared" / "methods").glob("*.sh")]
+        raise RecipeError(f"METHOD={name[:60]}: no such method; {nearest(name, [*files, *known])}")
+    return f"algorithm.hicra.{known[name]}={name}"
 
 
 def words(entry: Recipe, overrides: list[str]) -> list[str]:
@@ -104,9 +158,10 @@ def command(entry: Recipe, overrides: list[str]) -> str:
         ["bash", str(entry.script), *overrides],
         env={**os.environ, "RECIPE_DRY_RUN": "1"},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=False,
     )
     if done.returncode:
-        raise RecipeError(f"{entry.script}: {done.stderr.strip()}")
+        raise RecipeError(done.stderr.strip() or f"ended with code {done.returncode}", file=entry.script)
     return done.stdout.strip()

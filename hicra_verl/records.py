@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hicra_verl.errors import HicraError
+
+T = TypeVar("T", dict[str, Any], list[Any])
 
 SUCCESS_FIELDS = ("correct", "score", "acc")
 """The fields that say whether a response succeeded, in the order they are looked for."""
@@ -99,8 +101,8 @@ def read_records(path: Path) -> Iterator[Record]:
         raise InputError(reason, file=path, remedy="give a JSONL or Parquet file with one row a response") from error
 
 
-def read_json(path: Path, remedy: str) -> dict[str, Any]:
-    """The JSON object that a file holds.
+def read_json(path: Path, remedy: str, kind: type[T] = dict) -> T:  # type: ignore[assignment]
+    """The JSON object (or, by ``kind``, list) that a file holds.
 
     Raises:
         InputError: if the file cannot be read, or holds something else; ``remedy`` says what to do then.
@@ -112,8 +114,9 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
     except (RecursionError, ValueError) as error:
         why = "nested too deep" if isinstance(error, RecursionError) else str(error)
         raise InputError(f"not readable JSON ({why})", file=path, remedy=remedy) from error
-    if not isinstance(value, dict):
-        raise InputError(f"expected a JSON object, got {short(value)}", file=path, remedy=remedy)
+    if not isinstance(value, kind):
+        expected = "list" if kind is list else "object"
+        raise InputError(f"expected a JSON {expected}, got {short(value)}", file=path, remedy=remedy)
     return value
 
 

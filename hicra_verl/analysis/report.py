@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import html
-import json
 import math
 import random
-import re
 from collections import defaultdict
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from hicra_verl.grams.functions import coloured_pieces
 from hicra_verl.grams.gramset import GramSet
 from hicra_verl.grams.text_matcher import TextMatcher
 from hicra_verl.metrics.table import charts, title_of
+from hicra_verl.pages import fill, script_data
 from hicra_verl.redact import redact
 from hicra_verl.training.traces import read_traces
 from hicra_verl.version import __version__
@@ -183,14 +181,10 @@ def render(
         "GRAMS": _table(["run", "", "most frequent grams"], frequent, "No rollouts were dumped."),
         "GAPS": _table(["run", "gap"], gaps, "None found."),
         "CONFIGURATION": html.escape(configuration or "not recorded with these runs"),
-        # No tag inside a response may end the script, or begin one.
-        "DATA": json.dumps(data, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"),
+        "DATA": script_data(data),
         "PLOTLY": get_plotlyjs(),
     }
-    template = resources.files("hicra_verl.analysis").joinpath("report.html").read_text(encoding="utf-8")
-    # At once: no part is looked through for the places of the others.
-    page = re.sub(r"@@(\w+)@@", lambda place: parts[place.group(1)], template)
-    return page.encode("utf-8", "replace").decode()
+    return fill("hicra_verl.analysis", "report.html", parts)
 
 
 def _table(columns: list[str], rows: list[list[str]], otherwise: str = "Nothing was logged.") -> str:

@@ -46,9 +46,10 @@ def data(
 ) -> None:
     """Write training and benchmark data in verl's format.
 
-    Repetitions are removed from training data, and whatever is in a benchmark already written to the same folder (to
-    the letter, or with 70% of its token triples in common): prepare the benchmarks first. Beside each file, NAME.json
-    says where it is from and what was left out, why; OUTPUT/revisions.json keeps the commits for the next time.
+    Training data is deduplicated. It is also decontaminated: a problem is left out if a benchmark in the same folder
+    holds it, to the letter or with 70% of its token triples in common. So prepare the benchmarks first. Pictures are
+    read from the data set's own files only. Beside each file, NAME.json says where it is from, what was left out, and
+    why; OUTPUT/revisions.json keeps the commits for the next time.
     """
     from hicra_verl.data import sets
 

@@ -14,6 +14,7 @@ from hicra_verl.terminal import plain_console
 
 USAGE_ERROR = 2
 EXTRAS = {
+    "PIL": "recipes",
     "ahocorasick_rs": "",
     "datasets": "recipes",
     "httpx": "recipes",

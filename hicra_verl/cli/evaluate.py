@@ -24,7 +24,6 @@ Stop = Annotated[
 Samples = Annotated[
     int | None, Option(min=1, max=100_000, help="A problem. Paper: 32 for AIME24 and AIME25, 4 for AMC23, else 1.")
 ]
-Seed = Annotated[int, Option(min=-(2**63), max=2**63 - 1, help="Each sample's seed follows from it.")]
 Replicas = Annotated[int, Option(min=0, help="vLLM copies over a Ray cluster's GPUs; 0: one, in this process.")]
 ForTemplate = Annotated[
     list[str] | None, Option(help="KEY=VALUE for the chat template, such as enable_thinking=false.")
@@ -49,7 +48,7 @@ def evaluate(
     stop: Stop = None,
     samples: Samples = None,
     limit: Annotated[int | None, Option(min=1, help="Only the first N problems of each; tables mark it.")] = None,
-    seed: Seed = 0,
+    seed: Annotated[int, Option(help="Each sample's seed follows from it.")] = 0,
     template_argument: ForTemplate = None,
     vllm_argument: ForVllm = None,
     concurrency: Annotated[int, Option(min=1, max=1024, help="Requests in flight to --base-url.")] = 64,

@@ -69,11 +69,12 @@ def annotate(
     from hicra_verl.grams import load_grams
     from hicra_verl.mining.annotate import annotate as judge
     from hicra_verl.mining.annotate import annotated_set, save_judgements, sheet_beside
-    from hicra_verl.mining.candidates import load_phrases
+    from hicra_verl.mining.corpus import solution_files
+    from hicra_verl.mining.judging import load_phrases
 
     endpoint = Endpoint(base_url, model, concurrency, timeout_s, per_minute=per_minute)
     cache, sheet = Path(f"{output}.answers.jsonl"), sheet_beside(output)
-    check_outputs(output, sheet, cache, inputs=[Path(grams), *(corpus or [])])
+    check_outputs(output, sheet, cache, inputs=[Path(grams), *solution_files(corpus or [])])
     candidates = load_grams(grams)
     phrases = load_phrases(candidates, corpus, field, uses)
     answers = Answers(cache)
@@ -110,13 +111,13 @@ def review(
     from hicra_verl.files import check_outputs
     from hicra_verl.grams import load_grams
     from hicra_verl.mining import review as reviews
-    from hicra_verl.mining.candidates import load_phrases
-    from hicra_verl.mining.judging import Judgements
+    from hicra_verl.mining.corpus import solution_files
+    from hicra_verl.mining.judging import Judgements, load_phrases
     from hicra_verl.mining.local_page import serve
     from hicra_verl.mining.sheets import read_sheet, write_sheet
 
     kept = Path(f"{output}.judgements.jsonl")
-    inputs = [Path(grams), *(corpus or []), *([from_sheet] if from_sheet else [])]
+    inputs = [Path(grams), *solution_files(corpus or []), *([from_sheet] if from_sheet else [])]
     check_outputs(output, kept, *([sheet] if sheet else []), inputs=inputs)
     candidates = load_grams(grams)
     phrases = load_phrases(candidates, corpus, field, uses)
@@ -137,7 +138,7 @@ def review(
 
 
 def _save(made: GramSet, output: Path) -> None:
-    from hicra_verl.mining.candidates import save_accepted
+    from hicra_verl.mining.review import save_accepted
 
     save_accepted(made, output)
     print(f"{output}: {len(made)} grams, sha256 {made.sha256[:12]}")

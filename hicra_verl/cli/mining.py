@@ -103,12 +103,12 @@ def mine(
     """
     from hicra_verl.files import check_outputs
     from hicra_verl.mining import mine as mining
-    from hicra_verl.mining.corpus import open_corpus
+    from hicra_verl.mining.corpus import open_corpus, solution_files
 
     words = mining.parse_words(n, allow or [])
     options = mining.Options(words, min_df, max_uses, openings, embedder, clusterer, cluster_size, keep, seed)  # type: ignore[arg-type]
     page = mining.page_beside(output)
-    check_outputs(output, page, inputs=corpus)
+    check_outputs(output, page, inputs=solution_files(corpus))
     opened = open_corpus(corpus, field, success)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=plain_console(stderr=True)) as progress:

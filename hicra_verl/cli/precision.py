@@ -94,6 +94,8 @@ def rate(
     sheets.write_sheet(table, phrases, ratings.latest, "rating")
     print(f"{table}: {len(ratings.latest)} of {len(phrases)} rated")
     if answers is not None:
+        if len(ratings.latest) + len(answers.refused) < len(phrases):
+            print(f"what {model} says of the others is no clear yes or no: {answers.path}")
         answers.check_refusals("all others are rated")
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from hicra_verl.cli.app import app, fail
+from hicra_verl.cli.app import app
 from hicra_verl.terminal import plain_console
 
 recipes_app = typer.Typer(
@@ -26,53 +26,48 @@ def list_recipes(context: typer.Context) -> None:
     """List the rows, unless a command follows."""
     if context.invoked_subcommand is not None:
         return
-    from hicra_verl.evaluation.benchmarks import TITLES
-    from hicra_verl.recipes import RecipeError, all_recipes
+    from hicra_verl.recipes import all_recipes, in_words
 
     table = Table(title="recipes", title_justify="left")
     table.add_column("row", no_wrap=True)
     table.add_column("paper")
     table.add_column("does", no_wrap=True)
-    try:
-        for entry in all_recipes():
-            numbers = " · ".join(f"{TITLES[name]} {value:.1f}" for name, value in entry.numbers)
-            if entry.source == "review":
-                numbers += " (authors, in review)"
-            if entry.source == "smoke":
-                numbers = "smoke: one GPU, one evening; not the paper's"
-            does = "trains" if entry.trains else "evaluates"
-            table.add_row(entry.row, numbers or "in its figures only", does)
-    except RecipeError as error:
-        raise fail(str(error)) from error
+    table.add_column("run by us at full scale")
+    rows = all_recipes()
+    for entry in rows:
+        table.add_row(entry.row, in_words(entry), "trains" if entry.trains else "evaluates", entry.status)
     console = plain_console()
     console.print(table)
     console.print(
-        "None has been run at full scale by us yet. `hicra recipes costs`: hours, GPU-hours and disk. `hicra recipes "
-        "check ROW`: what is missing for it here. What the paper leaves open: recipes/README.md.",
+        "`hicra recipes costs`: hours, GPU-hours and disk. `hicra recipes check ROW`: what is missing for it here. "
+        "What the paper leaves open: recipes/README.md.",
     )
 
 
 @recipes_app.command(context_settings=PASSED_ON)
 def show(row: Annotated[str, typer.Argument(help="The row's name.")], overrides: Overrides = None) -> None:
     """Print the whole command that a row's script runs."""
-    from hicra_verl.recipes import RecipeError, command, recipe
+    from hicra_verl.recipes import command, recipe
 
-    try:
-        print(command(recipe(row), overrides or []))
-    except RecipeError as error:
-        raise fail(str(error)) from error
+    print(command(recipe(row), overrides or []))
 
 
 @recipes_app.command(context_settings=PASSED_ON)
 def run(row: Annotated[str, typer.Argument(help="The row's name.")], overrides: Overrides = None) -> None:
     """Run a row's script, in place of this process."""
-    from hicra_verl.recipes import RecipeError, recipe
+    from hicra_verl.recipes import recipe
 
-    try:
-        script = str(recipe(row).script)
-    except RecipeError as error:
-        raise fail(str(error)) from error
-    os.execvp("bash", ["bash", script, *(overrides or [])])
+    os.execvp("bash", ["bash", str(recipe(row).script), *(overrides or [])])
+
+
+@recipes_app.command()
+def method(
+    name: Annotated[str | None, typer.Argument(help="A selector's or a shaper's name; left out: all of them.")] = None,
+) -> None:
+    """Print the setting that METHOD=NAME stands for, in recipes/train.sh and wherever no file is the method's."""
+    from hicra_verl.recipes import method_names, method_setting
+
+    print("\n".join(map(method_setting, [name] if name is not None else method_names())))
 
 
 @recipes_app.command(context_settings=PASSED_ON)
@@ -88,12 +83,9 @@ def check(
     from hicra_verl import preflight
     from hicra_verl.cli.doctor import print_checks
     from hicra_verl.doctor import as_json as rendered
-    from hicra_verl.recipes import RecipeError, recipe
+    from hicra_verl.recipes import recipe
 
-    try:
-        checks = preflight.check(recipe(row), overrides or [])
-    except RecipeError as error:
-        raise fail(str(error)) from error
+    checks = preflight.check(recipe(row), overrides or [])
     if as_json:
         print(rendered(checks))
     else:
@@ -109,27 +101,24 @@ def costs(
 ) -> None:
     """Hours, GPU-hours and disk of every row: an estimate for A100-80G, never measured."""
     from hicra_verl import recipe_costs
-    from hicra_verl.recipes import RecipeError, all_recipes
+    from hicra_verl.recipes import all_recipes
 
-    try:
-        rows = all_recipes()
-        if markdown:
-            print(recipe_costs.markdown(rows))
-            return
-        table = Table(title="costs (an estimate for A100-80G, never measured)", title_justify="left")
-        table.add_column("row", no_wrap=True)
-        for column in ("GPUs", "hours", "GPU-hours", "disk, GB", "of the hours"):
-            table.add_column(column, justify="left" if column == "of the hours" else "right")
-        for entry in rows:
-            cost = recipe_costs.cost_of(entry)
-            if cost is None:
-                table.add_row(entry.row, "", "", "", "", "unknown: the model's shape is not known")
-                continue
-            numbers = map(recipe_costs.rounded, (cost.total_hours, cost.gpu_hours, cost.disk_gb))
-            parts = ", ".join(f"{name} {recipe_costs.rounded(value)}" for name, value in cost.hours.items())
-            table.add_row(entry.row, str(cost.gpus), *numbers, parts)
-    except RecipeError as error:
-        raise fail(str(error)) from error
+    rows = all_recipes()
+    if markdown:
+        print(recipe_costs.markdown(rows))
+        return
+    table = Table(title="costs (an estimate for A100-80G, never measured)", title_justify="left")
+    table.add_column("row", no_wrap=True)
+    for column in ("GPUs", "hours", "GPU-hours", "disk, GB", "of the hours"):
+        table.add_column(column, justify="left" if column == "of the hours" else "right")
+    for entry in rows:
+        cost = recipe_costs.cost_of(entry)
+        if cost is None:
+            table.add_row(entry.row, "", "", "", "", "unknown: the model's shape is not known")
+            continue
+        numbers = map(recipe_costs.rounded, (cost.total_hours, cost.gpu_hours, cost.disk_gb))
+        parts = ", ".join(f"{name} {recipe_costs.rounded(value)}" for name, value in cost.hours.items())
+        table.add_row(entry.row, str(cost.gpus), *numbers, parts)
     plain_console().print(table)
 
 
@@ -145,11 +134,6 @@ def stages(
     metric tells the best checkpoint, which is kept in best/ of the output folder. Each stage is an ordinary verl run
     that resumes from the last one's checkpoint. Run the same command again after a crash.
     """
-    from hicra_verl.training.rules import StagesError
     from hicra_verl.training.supervisor import Supervisor
 
-    try:
-        code = Supervisor(plan, command, stop).run()
-    except StagesError as error:
-        raise fail(str(error)) from error
-    raise typer.Exit(code)
+    raise typer.Exit(Supervisor(plan, command, stop).run())

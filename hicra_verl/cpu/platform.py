@@ -78,74 +78,74 @@ def _device_module() -> types.ModuleType:
     return module
 
 
+class _OnCpu:
+    """What verl's device interface answers on a CPU; stands before its base class, which is only known at run time."""
+
+    device_name = property(lambda self: "cpu")
+    vendor_name = property(lambda self: "cpu")
+
+    def is_available(self) -> bool:
+        return True
+
+    def is_platform_available(self, use_smi_check: bool = False) -> bool:
+        return False  # never auto-detected ahead of an accelerator; choose_cpu_platform() decides
+
+    def current_device(self) -> torch.device:
+        return torch.device("cpu")  # verl passes it to Tensor.to; an index would mean an accelerator
+
+    def device_count(self) -> int:
+        return 1
+
+    def set_device(self, device_index: int) -> None: ...
+
+    def synchronize(self, device_index: int | None = None) -> None: ...
+
+    def manual_seed(self, seed: int) -> None:
+        torch.manual_seed(seed)
+
+    def manual_seed_all(self, seed: int) -> None:
+        torch.manual_seed(seed)
+
+    def set_allocator_settings(self, settings: str) -> None: ...
+
+    def empty_cache(self) -> None: ...
+
+    def get_device_capability(self, device_index: int = 0) -> tuple[int | None, int | None]:
+        return None, None
+
+    def communication_backend_name(self) -> str:
+        return "gloo"
+
+    def visible_devices_envvar(self) -> str:
+        return "CUDA_VISIBLE_DEVICES"
+
+    @contextmanager
+    def nvtx_range(self, msg: str) -> Iterator[None]:
+        yield
+
+    def profiler_start(self) -> None: ...
+
+    def profiler_stop(self) -> None: ...
+
+    def ray_resource_name(self) -> str:
+        return "GPU"
+
+    def ray_noset_envvars(self) -> list[str]:
+        return ["RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"]
+
+    def is_ipc_supported(self) -> bool:
+        return False
+
+    def cudart(self) -> None:
+        return None
+
+
 def register_cpu_platform(platform_package: Any) -> None:
     """Add ``"cpu"`` to verl's platform registry.
 
     Args:
         platform_package: the module ``verl.plugin.platform``.
     """
-    device_module = _device_module()
-
-    class PlatformCPU(platform_package.PlatformBase):  # type: ignore[misc]
-        """verl's device interface on a CPU."""
-
-        device_name = property(lambda self: "cpu")
-        vendor_name = property(lambda self: "cpu")
-        device_module = property(lambda self: device_module)
-
-        def is_available(self) -> bool:
-            return True
-
-        def is_platform_available(self, use_smi_check: bool = False) -> bool:
-            return False  # never auto-detected ahead of an accelerator; choose_cpu_platform() decides
-
-        def current_device(self) -> torch.device:
-            return torch.device("cpu")  # verl passes it to Tensor.to; an index would mean an accelerator
-
-        def device_count(self) -> int:
-            return 1
-
-        def set_device(self, device_index: int) -> None: ...
-
-        def synchronize(self, device_index: int | None = None) -> None: ...
-
-        def manual_seed(self, seed: int) -> None:
-            torch.manual_seed(seed)
-
-        def manual_seed_all(self, seed: int) -> None:
-            torch.manual_seed(seed)
-
-        def set_allocator_settings(self, settings: str) -> None: ...
-
-        def empty_cache(self) -> None: ...
-
-        def get_device_capability(self, device_index: int = 0) -> tuple[int | None, int | None]:
-            return None, None
-
-        def communication_backend_name(self) -> str:
-            return "gloo"
-
-        def visible_devices_envvar(self) -> str:
-            return "CUDA_VISIBLE_DEVICES"
-
-        @contextmanager
-        def nvtx_range(self, msg: str) -> Iterator[None]:
-            yield
-
-        def profiler_start(self) -> None: ...
-
-        def profiler_stop(self) -> None: ...
-
-        def ray_resource_name(self) -> str:
-            return "GPU"
-
-        def ray_noset_envvars(self) -> list[str]:
-            return ["RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"]
-
-        def is_ipc_supported(self) -> bool:
-            return False
-
-        def cudart(self) -> None:
-            return None
-
-    platform_package.PlatformRegistry.register("cpu")(PlatformCPU)
+    members = {"device_module": _device_module()}
+    platform = type("PlatformCPU", (_OnCpu, platform_package.PlatformBase), members)
+    platform_package.PlatformRegistry.register("cpu")(platform)

@@ -72,7 +72,7 @@ class NearIndex:
         return similarity[best], best
 
 
-def without_repetitions(problems: Iterable[Placed], report: Report) -> Iterator[Placed]:
+def deduplicate(problems: Iterable[Placed], report: Report) -> Iterator[Placed]:
     """Each problem once, by its text (white space aside) and its images; the first row's answer counts."""
     seen: dict[str, str] = {}
     for where, problem in problems:
@@ -89,9 +89,7 @@ def without_repetitions(problems: Iterable[Placed], report: Report) -> Iterator[
             report.leave_out(CONTRADICTING, where, f"{problem.answer}, and {first} before")
 
 
-def without_benchmarks(
-    problems: Iterable[Placed], benchmarks: dict[str, list[str]], report: Report
-) -> Iterator[Placed]:
+def decontaminate(problems: Iterable[Placed], benchmarks: dict[str, list[str]], report: Report) -> Iterator[Placed]:
     """Leave out what is in a benchmark, to the letter or nearly (``NEAR``), and record it.
 
     Args:

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from hicra_verl.data.problems import DataError
 from hicra_verl.data.sources import Source
-from hicra_verl.records import Record, read_records, short
-
-
-def sha256(path: Path) -> str:
-    """The file's hash (64 hex digits)."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+from hicra_verl.records import Record, read_json, read_records, short
 
 
 def find_files(name: str, source: Source, origin: Path) -> dict[str, Path]:
@@ -49,16 +38,7 @@ def read_rows(path: Path) -> Iterator[Record]:
         return
     if path.suffix != ".json":
         raise DataError("expected a .parquet, .jsonl or .json file", file=path)
-    try:
-        rows = json.loads(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})", file=path) from error
-    except (RecursionError, ValueError) as error:
-        why = "nested too deep" if isinstance(error, RecursionError) else str(error)
-        raise DataError(f"not valid JSON ({why})", file=path, remedy="fetch or copy it again") from error
-    if not isinstance(rows, list):
-        raise DataError(f"expected a list of rows, got {short(rows)}", file=path)
-    for number, row in enumerate(rows, 1):
+    for number, row in enumerate(read_json(path, "fetch or copy it again", list), 1):
         if not isinstance(row, dict):
             raise DataError(f"expected an object, got {short(row)}", file=path, line=f"row {number}")
         yield Record(path, number, row)

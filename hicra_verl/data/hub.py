@@ -72,8 +72,6 @@ def fetch(name: str, source: Source, revision: str | None) -> tuple[Path, str]:
     """
     from huggingface_hub import snapshot_download
 
-    if not source.hub:
-        raise DataError(f"{name}: is not on the hub; give its file (--from FILE)")
     patterns = [*source.files, *source.extra_files]
     with _explained(name, source, revision):
         folder = Path(snapshot_download(source.hub, repo_type="dataset", revision=revision, allow_patterns=patterns))
@@ -89,8 +87,6 @@ def list_files(name: str, source: Source, revision: str | None) -> Listing:
     """
     from huggingface_hub import HfApi, RepoFile
 
-    if not source.hub:
-        raise DataError(f"{name}: is not on the hub; give its file (--from FILE)")
     api = HfApi()
     with _explained(name, source, revision):
         newest = api.dataset_info(source.hub)
@@ -132,25 +128,18 @@ def _explained(name: str, source: Source, revision: str | None) -> Iterator[None
     from huggingface_hub import constants
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
+    if not source.hub:
+        raise DataError(f"{name}: is not on the hub; give its file (--from FILE)")
     page = f"{constants.ENDPOINT}/datasets/{source.hub}"
-    copy = "or give a local copy (--from FOLDER)"
+    advice = {
+        GatedRepoError: f"{source.hub} is gated. Accept its terms at {page} and log in (`hf auth login`, or HF_TOKEN)",
+        RepositoryNotFoundError: f"{page} is absent or private. Log in if it is yours to read (`hf auth login`)",
+        RevisionNotFoundError: f"{source.hub} has no revision {revision}. Take its newest (--revision {name}=main)",
+    }
     try:
         yield
-    except GatedRepoError as error:
-        raise DataError(
-            f"{name}: {source.hub} is gated. Accept its terms at {page} and log in (`hf auth login`, or set HF_TOKEN), "
-            f"{copy}."
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise DataError(
-            f"{name}: {page} is absent or private. Log in if it is yours to read (`hf auth login`), {copy}."
-        ) from error
-    except RevisionNotFoundError as error:
-        raise DataError(
-            f"{name}: {source.hub} has no revision {revision}. Take its newest (--revision {name}=main), {copy}."
-        ) from error
     except (HfHubHTTPError, HTTPError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(
-            f"{name}: {source.hub} cannot be fetched from {constants.ENDPOINT} ({reason}); try again, {copy}."
-        ) from error
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        known = next((text for kind, text in advice.items() if isinstance(error, kind)), None)
+        why = known or f"{source.hub} cannot be fetched from {constants.ENDPOINT} ({reason}); try again"
+        raise DataError(f"{name}: {why}, or give a local copy (--from FOLDER).") from error

@@ -9,8 +9,8 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
-from hicra_verl.data.decontaminate import Placed, without_benchmarks, without_repetitions
-from hicra_verl.data.files import find_files, read_rows, sha256
+from hicra_verl.data.decontaminate import Placed, decontaminate, deduplicate
+from hicra_verl.data.files import find_files, read_rows
 from hicra_verl.data.images import image_bytes
 from hicra_verl.data.problems import IMAGE, DataError, Problem, UnusableRow
 from hicra_verl.data.report import Report
@@ -18,7 +18,7 @@ from hicra_verl.data.sources import Source
 from hicra_verl.data.templates import messages
 from hicra_verl.data.vision import BY_LETTER
 from hicra_verl.errors import HicraError
-from hicra_verl.files import make_folder, write_json, writing
+from hicra_verl.files import make_folder, sha256_of, write_json, writing
 from hicra_verl.records import InputError, open_parquet
 
 ROWS_AT_ONCE = 512  # ours: with images, some 100 MB
@@ -146,12 +146,12 @@ def prepare(
             would not give all its problems.
     """
     files = find_files(name, source, origin)
-    inputs = {label: sha256(path) for label, path in files.items()}
+    inputs = {label: sha256_of(path) for label, path in files.items()}
     report = Report(name, source.hub, revision, template, inputs, published_rows=source.rows)
     problems = read_problems(source, files, report)
     if source.training:
         report.cleared_of = list(benchmarks)
-        problems = without_benchmarks(without_repetitions(problems, report), benchmarks, report)
+        problems = decontaminate(deduplicate(problems, report), benchmarks, report)
     first = next(problems, None)
     if first is None:
         _check_counts(source, report, any_count)  # raises
@@ -160,7 +160,7 @@ def prepare(
     with writing(target, binary=True) as stream:
         report.problems = _write(chain([first], problems), report, stream, source.training, bool(first[1].images))
         _check_counts(source, report, any_count)
-    report.output_sha256 = sha256(target)
+    report.output_sha256 = sha256_of(target)
     write_json(target.with_suffix(".json"), asdict(report))
     return report
 

@@ -151,7 +151,7 @@ def check_sets(
         DataError: if one cannot be read, or is not known.
     """
     check_names(names)
-    names = names or list(SOURCES)
+    names = names or [name for name, source in SOURCES.items() if source.hub]
     commits = choose_commits(names, output, revisions)
     rows, total = [], 0
 

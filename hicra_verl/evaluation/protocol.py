@@ -43,6 +43,10 @@ class Evaluation:
     concurrency: int = 64
     timeout_s: float = 3600
 
+    def __post_init__(self) -> None:
+        if not -(2**63) <= self.seed < 2**63:
+            raise EvaluationError("expected a whole number of 64 bits", field="--seed")
+
     def engine(self) -> Engine:
         """What generates."""
         if self.base_url is not None:

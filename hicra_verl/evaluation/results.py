@@ -22,6 +22,7 @@ SUMMARY_FILE = "summary.json"
 OWN_ROW = "new:"
 """What stands before the name of a row that is not the paper's, so that a misspelt name is not taken for one."""
 
+_KINDS = {"model": str, "seed": int | None, "row": str | None, "sampling": dict | None, "limit": int | None}
 _SAME_IN_A_ROW = ("template", "sampling", "samples", "limit")
 
 
@@ -36,7 +37,7 @@ class Run:
     @property
     def identity(self) -> tuple[str, int]:
         """Two runs with the same model and seed are one and the same."""
-        return os.path.normpath(self.settings["model"]), int(self.settings.get("seed", 0))
+        return os.path.normpath(self.settings["model"]), int(self.settings.get("seed") or 0)
 
 
 @dataclass
@@ -127,15 +128,10 @@ def _load(folder: Path) -> Run:
     settings = read_json(folder / SETTINGS_FILE, remedy)
     summary = read_json(folder / SUMMARY_FILE, f"{remedy}: run the evaluation's command again, it goes on")
     run = Run(folder, settings, summary.get("benchmarks", {}))
-    for wrong, name in (
-        (not isinstance(settings.get("model"), str), "model"),
-        (type(settings.get("seed", 0)) is not int or abs(settings.get("seed", 0)) >= 2**63, "seed"),
-        (not isinstance(settings.get("row"), str | None), "row"),
-        (not isinstance(settings.get("sampling"), dict | None), "sampling"),
-        (type(settings.get("limit") or 0) is not int, "limit"),
-    ):
-        if wrong:
-            problem = f"not as `hicra eval` writes it: {short(settings.get(name))}"
+    for name, kind in _KINDS.items():
+        value = settings.get(name)
+        if not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, int) and abs(value) >= 2**63):
+            problem = f"not as `hicra eval` writes it: {short(value)}"
             raise EvaluationError(problem, file=folder / SETTINGS_FILE, field=name, remedy="restore it")
     if not isinstance(run.benchmarks, dict) or not run.benchmarks:
         raise _unlike(folder, "benchmarks")
@@ -169,14 +165,14 @@ def _well_formed(figures: Any) -> bool:
         and type(figures.get("grades", {}).get(REFUSED, 0)) is int
         and isinstance(each, dict)
         and len(each) == (problems if "per_problem" in figures else 0)
-        and all(numbers(pair, 2, 10**9) and type(pair[0]) is int and 1 <= pair[0] >= pair[1] for pair in each.values())
+        and all(numbers(pair, 2, 10**9) and max(1, pair[1]) <= pair[0] for pair in each.values())
     )
 
 
 def _check_samples(folder: Path, name: str, figures: dict[str, Any]) -> None:
     """Refuse a summary that its own samples do not bear out, where they are still there."""
     path = samples_file(folder, name)
-    if "per_problem" not in figures or not path.is_file():
+    if "per_problem" not in figures or not re.fullmatch(r"[\w-]+", name) or not path.is_file():
         return
     found: dict[str, list[int]] = {}
     for sample in distinct_samples(path, ((record.line, record.data) for record in read_records(path))):

@@ -12,7 +12,7 @@ The written semantics, which the tests hold against a slow and obvious reference
 The fast path never decodes. Each token's text is normalised once, at compile time; a batch of responses becomes one
 byte string by array indexing, one pass of an Aho-Corasick automaton finds all grams in it, and array operations map
 the matches back to tokens. Only tokens that hold a part of a multi-byte character need their neighbours to be
-understood; runs of those are normalised together (``_resolve_run``) and remembered.
+understood; runs of those are normalised together (``resolve_run``) and remembered.
 """
 
 from __future__ import annotations
@@ -20,36 +20,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from typing import NamedTuple
 
 import ahocorasick_rs
 import numpy as np
 import numpy.typing as npt
 
 from hicra_verl.grams.gramset import GramSet
-from hicra_verl.grams.text import fold, is_space, is_word, normalise
+from hicra_verl.grams.pieces import (
+    BREAK,
+    CONTINUES,
+    ENDS_SPACE,
+    ONLY_SPACE,
+    PARTIAL,
+    STARTS_SPACE,
+    Piece,
+    resolve_run,
+    static_piece,
+)
+from hicra_verl.grams.text import is_word, normalise
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
-_BREAK = 0xFF  # a byte that no UTF-8 text holds: it is in no gram and is not a word character
 _CHUNK_TOKENS = 1 << 18  # tokens handled at once; bounds the working memory to a few hundred MB at any batch size
 
 _DFA_CHARACTERS = 1 << 18  # of all grams; beyond, the fast form of the automaton takes seconds and gigabytes
-
-# What a token's normalised bytes do at their edges, as bits.
-_STARTS_SPACE = 1  # the first byte is the one space of a white space run
-_ENDS_SPACE = 2  # the last character is white space
-_ONLY_SPACE = 4  # every character is white space
-_CONTINUES = 8  # the first bytes belong to a character that an earlier token began
-_PARTIAL = 16  # not whole characters by itself: needs its neighbours
-
-
-class _Piece(NamedTuple):
-    """A token's contribution to the normalised text."""
-
-    data: bytes
-    flags: int
 
 
 @dataclass(frozen=True)
@@ -102,13 +97,13 @@ class GramMatcher:
         # One row a token id, then the break row. `_bytes` holds the rows' normalised bytes one after the other.
         self.token_bytes = token_bytes
         self._break_row = len(token_bytes)
-        pieces = [_static_piece(raw) for raw in token_bytes] + [_Piece(bytes([_BREAK]), 0)]
+        pieces = [static_piece(raw) for raw in token_bytes] + [Piece(bytes([BREAK]), 0)]
         self._bytes = np.frombuffer(b"".join(piece.data for piece in pieces), dtype=np.uint8)
         self._length = np.array([len(piece.data) for piece in pieces], dtype=np.int64)
         self._offset = np.cumsum(self._length) - self._length
         self._flags = np.array([piece.flags for piece in pieces], dtype=np.uint8)
         self._empty = np.array([raw == b"" for raw in token_bytes] + [False])
-        self._resolve_run = lru_cache(maxsize=1 << 16)(_resolve_run)
+        self._resolve_run = lru_cache(maxsize=1 << 16)(resolve_run)
 
     def match(
         self, token_ids: npt.ArrayLike, token_mask: npt.ArrayLike | None = None, following_words: int = 0
@@ -167,12 +162,12 @@ class GramMatcher:
         gram, begin, finish = self._find(text)
         first = np.searchsorted(starts, begin, side="right") - 1
         last = np.searchsorted(starts, finish, side="left") - 1
-        if np.any(flags & _CONTINUES):
+        if np.any(flags & CONTINUES):
             _extend_over_split_character(last, finish, starts, flags, len(text))
 
         # Tokens between first and last are marked, except those that are white space only.
         change = np.bincount(first, minlength=len(rows) + 1) - np.bincount(last + 1, minlength=len(rows) + 1)
-        marked = (np.cumsum(change)[:-1] > 0) & (flags & _ONLY_SPACE == 0)
+        marked = (np.cumsum(change)[:-1] > 0) & (flags & ONLY_SPACE == 0)
         grid = np.zeros(n_rows * (n_columns + 1), dtype=bool)
         grid[position[marked]] = True
 
@@ -187,7 +182,7 @@ class GramMatcher:
     def _lay_out(self, rows: Ints) -> tuple[Ints, bytes, npt.NDArray[np.uint8]]:
         """Write the tokens one after the other: (N,) offset of each, the text, (N,) flags of each."""
         data, offset, length, flags = self._bytes, self._offset[rows], self._length[rows], self._flags[rows]
-        partial = np.flatnonzero(flags & _PARTIAL)
+        partial = np.flatnonzero(flags & PARTIAL)
         if len(partial):
             extra: list[bytes] = []
             end_of_data = len(data)
@@ -201,7 +196,7 @@ class GramMatcher:
 
         # A white space run that spans tokens keeps the space of its first token only.
         joined = np.zeros(len(rows), dtype=np.int64)
-        joined[1:] = (flags[1:] & _STARTS_SPACE != 0) & (flags[:-1] & _ENDS_SPACE != 0)
+        joined[1:] = (flags[1:] & STARTS_SPACE != 0) & (flags[:-1] & ENDS_SPACE != 0)
         offset += joined
         length -= joined
         starts = np.cumsum(length) - length
@@ -228,7 +223,7 @@ class GramMatcher:
 
 _NOT_WORD, _WORD, _MULTIBYTE = 0, 1, 2
 _BYTE_KIND = np.array(
-    [_MULTIBYTE if byte >= 0x80 and byte != _BREAK else int(byte < 0x80 and is_word(chr(byte))) for byte in range(256)],
+    [_MULTIBYTE if byte >= 0x80 and byte != BREAK else int(byte < 0x80 and is_word(chr(byte))) for byte in range(256)],
     dtype=np.uint8,
 )
 
@@ -238,7 +233,7 @@ def _next_words(text: bytes, position: int, count: int) -> bytes | None:
     window = 32 * count
     while True:
         piece = text[position : position + window]
-        end = piece.find(_BREAK)
+        end = piece.find(BREAK)
         words = (piece if end < 0 else piece[:end]).split()
         if len(words) > count or (len(words) == count and (end >= 0 or piece.endswith(b" "))):
             return b" ".join(words[:count])
@@ -261,64 +256,6 @@ def _char_before(text: bytes, position: int) -> str:
     return text[start:position].decode("utf-8", errors="ignore")
 
 
-def _static_piece(raw: bytes | None) -> _Piece:
-    if raw is None:
-        return _Piece(bytes([_BREAK]), 0)
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return _Piece(b"", _PARTIAL)
-    flags = 0
-    if text:
-        flags |= _STARTS_SPACE * is_space(text[0]) | _ENDS_SPACE * is_space(text[-1]) | _ONLY_SPACE * text.isspace()
-    return _Piece(normalise(text).encode(), flags)
-
-
-def _resolve_run(raws: tuple[bytes, ...]) -> list[_Piece]:
-    """Normalise consecutive tokens that are not whole characters by themselves.
-
-    A character's normalised bytes go to the token that holds its first byte; the other tokens that hold a part of it
-    get the ``_CONTINUES`` flag instead. Bytes that form no character become breaks, one each.
-    """
-    owner = [token for token, raw in enumerate(raws) for _ in raw]
-    data = [bytearray() for _ in raws]
-    continues = [False] * len(raws)
-    ends_space = [False] * len(raws)
-    only_space = [True] * len(raws)
-    position = 0
-    previous_is_space = False
-    first_is_space = False
-    for char in b"".join(raws).decode("utf-8", errors="surrogateescape"):
-        undecodable = "\udc80" <= char <= "\udcff"
-        width = 1 if undecodable else len(char.encode())
-        holders = range(owner[position], owner[position + width - 1] + 1)
-        space = is_space(char)
-        if position == 0:
-            first_is_space = space
-        if undecodable:
-            data[holders[0]].append(_BREAK)
-        elif not (space and previous_is_space):
-            data[holders[0]] += b" " if space else fold(char).encode()
-        for token in holders:
-            only_space[token] &= space
-            ends_space[token] = space
-        for token in holders[1:]:
-            continues[token] = True
-        previous_is_space = space
-        position += width
-    return [
-        _Piece(
-            bytes(data[token]),
-            # Inside the run, white space is already joined; only its first character can join what comes before.
-            _STARTS_SPACE * (token == 0 and first_is_space)
-            | _ENDS_SPACE * ends_space[token]
-            | _ONLY_SPACE * only_space[token]
-            | _CONTINUES * continues[token],
-        )
-        for token in range(len(raws))
-    ]
-
-
 def _extend_over_split_character(
     last: Ints, finish: Ints, starts: Ints, flags: npt.NDArray[np.uint8], end_of_text: int
 ) -> None:
@@ -329,7 +266,7 @@ def _extend_over_split_character(
         following = last[active] + 1
         inside = following < len(flags)
         active, following = active[inside], following[inside]
-        goes_on = flags[following] & _CONTINUES != 0
+        goes_on = flags[following] & CONTINUES != 0
         active, following = active[goes_on], following[goes_on]
         last[active] = following
         active = active[starts[following] == ends[following]]  # a token with text of its own ends the character

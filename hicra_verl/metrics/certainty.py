@@ -41,35 +41,18 @@ def _means(step: StepMetrics, name: str) -> dict[str, float]:
     }
 
 
+# fmt: off
 METRICS = [
-    Metric(
-        "hicra/perplexity_{CLASS}",
-        "perplexity",
-        "ratio",
-        "exp of the mean negative log-likelihood over planning or execution tokens, under the policy about to be "
-        "updated, at the sampling temperature (as verl computes `old_log_probs`)",
-        "paper",
-        lambda step: {kind: math.exp(mean) for kind, mean in _means(step, "nll").items()},
-        add=_add_nll,
-    ),
-    Metric(
-        "hicra/perplexity_{CLASS}_relative",
-        "relative perplexity",
-        "ratio",
-        "the same divided by its value at the run's first step",
-        "paper",
-        of="hicra/perplexity_{CLASS}",
-        compare=lambda now, first: now / first,
-        chart="Relative perplexity (1 at the first step)",
-    ),
-    Metric(
-        "hicra/token_entropy_{CLASS}_nats",
-        "token entropy",
-        "nats",
-        "mean entropy of the next-token distribution over planning or execution tokens",
-        "paper",
-        lambda step: _means(step, "entropy"),
-        add=_add_entropy,
-        chart="Token entropy (nats)",
-    ),
+    Metric("hicra/perplexity_{CLASS}", "perplexity", "ratio",
+           "exp of the mean negative log-likelihood over planning or execution tokens, under the policy about to be "
+           "updated, at the sampling temperature (as verl computes `old_log_probs`)", "paper",
+           lambda step: {kind: math.exp(mean) for kind, mean in _means(step, "nll").items()}, add=_add_nll),
+    Metric("hicra/perplexity_{CLASS}_relative", "relative perplexity", "ratio",
+           "the same divided by its value at the run's first step", "paper",
+           of="hicra/perplexity_{CLASS}", compare=lambda now, first: now / first,
+           chart="Relative perplexity (1 at the first step)"),
+    Metric("hicra/token_entropy_{CLASS}_nats", "token entropy", "nats",
+           "mean entropy of the next-token distribution over planning or execution tokens", "paper",
+           lambda step: _means(step, "entropy"), add=_add_entropy, chart="Token entropy (nats)"),
 ]
+# fmt: on

@@ -58,26 +58,14 @@ def _of(step: StepMetrics, tokens: float) -> float | None:
 
 CHART = "Planning and high-entropy tokens"
 
+# fmt: off
 METRICS = [
-    Metric(
-        "hicra/planning_high_entropy_fraction",
-        "planning that is high-entropy",
-        "fraction",
-        "planning tokens that are high-entropy / planning tokens; high-entropy: the top 30% of the step's batch",
-        "paper; of the batch: ours",
-        lambda step: _of(step, step.planning_tokens),
-        add=_add,
-        chart=CHART,
-        old_name="hicra/planning_high_entropy_share",
-    ),
-    Metric(
-        "hicra/high_entropy_planning_fraction",
-        "high-entropy that is planning",
-        "fraction",
-        "the same tokens / high-entropy tokens",
-        "paper",
-        lambda step: _of(step, step.sums["high"]),
-        chart=CHART,
-        old_name="hicra/high_entropy_planning_share",
-    ),
+    Metric("hicra/planning_high_entropy_fraction", "planning that is high-entropy", "fraction",
+           "planning tokens that are high-entropy / planning tokens; high-entropy: the top 30% of the step's batch",
+           "paper; of the batch: ours", lambda step: _of(step, step.planning_tokens), add=_add, chart=CHART,
+           old_name="hicra/planning_high_entropy_share"),
+    Metric("hicra/high_entropy_planning_fraction", "high-entropy that is planning", "fraction",
+           "the same tokens / high-entropy tokens", "paper", lambda step: _of(step, step.sums["high"]), chart=CHART,
+           old_name="hicra/high_entropy_planning_share"),
 ]
+# fmt: on

@@ -36,35 +36,15 @@ def without_signal(scores: Scores) -> float | None:
 
 CHART = "Pass@k on training prompts"
 
+# fmt: off
 METRICS = [
-    Metric(
-        "hicra/pass@{k}",
-        "Pass@{} on training rollouts",
-        "fraction",
-        "unbiased Pass@k over the step's groups, k = 1, 2, 4, … up to the smallest group; right: score above zero",
-        "Chen et al., arXiv 2107.03374",
-        lambda step: pass_at_powers(step.scores),
-        texts=True,
-        chart=CHART,
-        members=("1", "8"),
-    ),
-    Metric(
-        "hicra/any_correct",
-        "any correct",
-        "fraction",
-        "groups with a right response / groups",
-        "ours",
-        lambda step: any_correct(step.scores),
-        texts=True,
-        chart=CHART,
-    ),
-    Metric(
-        "hicra/groups_without_signal_fraction",
-        "groups without signal",
-        "fraction",
-        "groups whose scores are all equal / groups",
-        "ours",
-        lambda step: without_signal(step.scores),
-        texts=True,
-    ),
+    Metric("hicra/pass@{k}", "Pass@{} on training rollouts", "fraction",
+           "unbiased Pass@k over the step's groups, k = 1, 2, 4, … up to the smallest group; right: score above zero",
+           "Chen et al., arXiv 2107.03374", lambda step: pass_at_powers(step.scores), texts=True, chart=CHART,
+           members=("1", "8")),
+    Metric("hicra/any_correct", "any correct", "fraction", "groups with a right response / groups", "ours",
+           lambda step: any_correct(step.scores), texts=True, chart=CHART),
+    Metric("hicra/groups_without_signal_fraction", "groups without signal", "fraction",
+           "groups whose scores are all equal / groups", "ours", lambda step: without_signal(step.scores), texts=True),
 ]
+# fmt: on

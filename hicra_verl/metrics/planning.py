@@ -29,33 +29,20 @@ def _add_tokens_by_function(step: StepMetrics, batch: RolloutBatch, matches: Mat
         step.sums[f"planning_{name}"] += int(count)
 
 
+def _by_function(step: StepMetrics) -> dict[str, float]:
+    return {name: step.sums[f"planning_{name}"] / step.tokens for name in FUNCTIONS if step.tokens}
+
+
+# fmt: off
 METRICS = [
-    Metric(
-        "hicra/planning_fraction",
-        "planning fraction",
-        "fraction",
-        "planning tokens / tokens",
-        "paper",
-        lambda step: step.planning_tokens / step.tokens if step.tokens else None,
-    ),
-    Metric(
-        "hicra/planning_fraction_{FUNCTION}",
-        "planning fraction",
-        "fraction",
-        "tokens in a gram of that function (deduction, branching, backtracing, other) / tokens; a token may count for "
-        "two",
-        "functions: paper",
-        lambda step: {name: step.sums[f"planning_{name}"] / step.tokens for name in FUNCTIONS} if step.tokens else None,
-        add=_add_tokens_by_function,
-        chart="Planning tokens by function",
-    ),
-    Metric(
-        "hicra/responses_without_planning_fraction",
-        "responses without planning",
-        "fraction",
-        "responses without a planning token / responses",
-        "ours",
-        lambda step: step.responses_without_planning / step.responses if step.responses else None,
-        texts=True,
-    ),
+    Metric("hicra/planning_fraction", "planning fraction", "fraction", "planning tokens / tokens", "paper",
+           lambda step: step.planning_tokens / step.tokens if step.tokens else None),
+    Metric("hicra/planning_fraction_{FUNCTION}", "planning fraction", "fraction",
+           "tokens in a gram of that function (deduction, branching, backtracing, other) / tokens; a token may count "
+           "for two", "functions: paper", _by_function, add=_add_tokens_by_function,
+           chart="Planning tokens by function"),
+    Metric("hicra/responses_without_planning_fraction", "responses without planning", "fraction",
+           "responses without a planning token / responses", "ours",
+           lambda step: step.responses_without_planning / step.responses if step.responses else None, texts=True),
 ]
+# fmt: on

@@ -13,6 +13,7 @@ from hicra_verl.records import SUCCESS_FIELDS, InputError, Record, open_parquet,
 PART_BYTES = 4 << 20  # ours; bounds what a worker holds to a few hundred MB
 TEXT_FIELDS = ("response", "output", "solution", "text")  # tried in this order; "output" is that of verl's dumps
 ANY_SOLUTION = "none"
+LOGS = (".answers.jsonl", ".judgements.jsonl")  # of `hicra annotate` and `hicra review`
 
 
 class CorpusError(InputError):
@@ -64,7 +65,7 @@ class Corpus:
                 if self.success == ANY_SOLUTION or row.number(self.success, remedy=other) > 0:
                     yield text
             except InputError as error:
-                error.line = _line_of(part, row)
+                error.line = _line_of(part, row.line)
                 raise
 
     def texts(self) -> Iterator[str]:
@@ -73,8 +74,32 @@ class Corpus:
             yield from self.read(part)
 
 
+def solution_files(paths: Sequence[Path]) -> list[Path]:
+    """The files of a corpus: those given, and the .jsonl and .parquet files of folders, but no command's own logs.
+
+    Raises:
+        CorpusError: if there is no such file, or one is given twice.
+    """
+    files: dict[Path, Path] = {}
+    for path in paths:
+        inside = sorted([*path.glob("*.jsonl"), *path.glob("*.parquet")]) if path.is_dir() else [path]
+        found = [file for file in inside if file == path or not file.name.endswith(LOGS)]
+        if not found:
+            raise CorpusError("a folder without .jsonl or .parquet files", file=path)
+        for file in found:
+            if not file.is_file():
+                raise CorpusError("no such file; give JSONL or Parquet files with one solution a row", file=file)
+            if file.suffix not in (".jsonl", ".parquet"):
+                raise CorpusError("expected .jsonl or .parquet", file=file)
+            if before := files.get(file.resolve()):
+                given = "is given twice" if before == file else f"is {before} once more"
+                raise CorpusError(f"{given}: its solutions would count twice", file=file, remedy="give it once")
+            files[file.resolve()] = file
+    return list(files.values())
+
+
 def open_corpus(paths: Sequence[Path], field: str | None = None, success: str | None = None) -> Corpus:
-    """A corpus of files, or of the .jsonl and .parquet files of folders.
+    """A corpus of files; see ``solution_files``.
 
     Args:
         paths: files and folders.
@@ -84,22 +109,7 @@ def open_corpus(paths: Sequence[Path], field: str | None = None, success: str | 
     Raises:
         CorpusError: if there is no such file, or no such column, or a file is given twice.
     """
-    files: list[Path] = []
-    for path in paths:
-        found = sorted([*path.glob("*.jsonl"), *path.glob("*.parquet")]) if path.is_dir() else [path]
-        if not found:
-            raise CorpusError("a folder without .jsonl or .parquet files", file=path)
-        files += found
-    seen: dict[Path, Path] = {}
-    for file in files:
-        if not file.is_file():
-            raise CorpusError("no such file; give JSONL or Parquet files with one solution a row", file=file)
-        if file.suffix not in (".jsonl", ".parquet"):
-            raise CorpusError("expected .jsonl or .parquet", file=file)
-        if (target := file.resolve()) in seen:
-            given = "is given twice" if seen[target] == file else f"is {seen[target]} once more"
-            raise CorpusError(f"{given}: its solutions would count twice", file=file, remedy="give it once")
-        seen[target] = file
+    files = solution_files(paths)
     first = next((row.data for file in files for part in _parts_of(file) for row in _rows(part)), None)
     if first is None:
         raise CorpusError("no rows; expected one solution a row", file=", ".join(map(str, files)))
@@ -134,7 +144,7 @@ def _parts_of(path: Path) -> list[Part]:
 
 
 def _rows(part: Part) -> Iterator[Record]:
-    """The rows of a part. A record's ``line`` is its byte (JSONL) or its row within the part; see ``_line_of``."""
+    """The rows of a part; a record's ``line`` is its first byte (JSONL) or row in the part, from 1."""
     path = Path(part.path)
     if path.suffix == ".parquet":
         number = 0
@@ -149,19 +159,19 @@ def _rows(part: Part) -> Iterator[Record]:
         if part.begin > 0:
             stream.readline()  # the line that the part before began
         while (start := stream.tell()) < part.end and (line := stream.readline()):
-            if line.strip():
+            if not line.isspace():
                 try:
-                    row = parse_line(line, path, 1 if start == 0 else 2).data
+                    yield parse_line(line, path, start + 1)
                 except InputError as error:
-                    error.line = _line_of(part, Record(path, start, {}))
+                    error.line = _line_of(part, start + 1)
                     raise
-                yield Record(path, start, row)
 
 
-def _line_of(part: Part, row: Record) -> int:
-    """The line, or row, of its file that a record of ``_rows`` is; only errors ask, so that reading need not count."""
-    if row.file.suffix == ".parquet":
-        with open_parquet(row.file) as file:
-            return row.line + sum(int(file.metadata.row_group(group).num_rows) for group in range(part.begin))
-    with row.file.open("rb") as stream:
-        return stream.read(row.line).count(b"\n") + 1
+def _line_of(part: Part, place: int) -> int:
+    """The line, or row, of its file that ``_rows`` gave a place; only errors ask, so that reading need not count."""
+    path = Path(part.path)
+    if path.suffix == ".parquet":
+        with open_parquet(path) as file:
+            return place + sum(int(file.metadata.row_group(group).num_rows) for group in range(part.begin))
+    with path.open("rb") as stream:
+        return stream.read(place - 1).count(b"\n") + 1

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from hicra_verl.append_log import appending, read_log
 from hicra_verl.errors import HicraError
-from hicra_verl.mining.contexts import Context
+from hicra_verl.grams.gramset import GramSet
+from hicra_verl.mining.contexts import Context, find_contexts
+from hicra_verl.mining.corpus import ANY_SOLUTION, open_corpus
 
 
 class JudgingError(HicraError):
@@ -33,6 +35,14 @@ class Phrase:
     text: str
     remark: str
     contexts: Sequence[Context]
+
+
+def load_phrases(grams: GramSet, corpus: Sequence[Path] | None, field: str | None, uses: int) -> list[Phrase]:
+    """A set's grams with some of their uses in a corpus, which are none without one."""
+    contexts: list[list[Context]] = [[] for _ in grams]
+    if corpus:
+        contexts = find_contexts(grams, open_corpus(corpus, field, ANY_SOLUTION).texts(), uses)
+    return [Phrase(gram.text, gram.text, gram.source, found) for gram, found in zip(grams, contexts, strict=True)]
 
 
 class Judgements:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import secrets
 import threading
@@ -12,7 +13,7 @@ from typing import Any
 
 from hicra_verl.append_log import AppendLogError
 from hicra_verl.mining.judging import Choice, Judgements, JudgingError, Phrase
-from hicra_verl.mining.page import fill
+from hicra_verl.pages import fill, script_data
 from hicra_verl.records import whole_number
 
 LOOPBACK = "127.0.0.1"
@@ -52,7 +53,8 @@ class Sitting:
             "choices": [vars(choice) for choice in self.choices],
             "judged": self.judgements.latest,
         }
-        return fill("judging.html", {"TITLE": self.title, "QUESTION": self.question}, {"DATA": data})
+        parts = {"TITLE": html.escape(self.title), "QUESTION": html.escape(self.question), "DATA": script_data(data)}
+        return fill("hicra_verl.mining", "judging.html", parts)
 
     def record(self, body: bytes) -> tuple[int, str]:
         """Save what the page sends; the status and the text of the answer."""

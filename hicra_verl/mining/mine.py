@@ -44,14 +44,14 @@ class Options:
 
     Attributes:
         words: what an n-gram is; the paper's n is 3 to 5.
-        min_df: solutions that must hold an n-gram: a share of them if below 1, else their number.
+        min_df: solutions that must hold an n-gram: a fraction of them if below 1, else their number.
         max_uses: the most uses an n-gram may have on average in a solution that holds it: the paper's "sparingly".
-        openings: the least share of an n-gram's uses that begin a line or clause; 0 for the paper's words alone. A
+        openings: the least fraction of an n-gram's uses that begin a line or clause; 0 for the paper's words alone. A
             phrase that steers opens a clause ("let's consider the"); a piece of one ("of the given") does not.
         embedder: see ``clustering.embed``.
         clusterer: see ``clustering.cluster``.
         cluster_size: n-grams a cluster has on average.
-        keep: the share of clusters kept, by Cluster Document Frequency; the paper's is 0.2.
+        keep: the fraction of clusters kept, by Cluster Document Frequency; the paper's is 0.2.
         seed: of everything random.
     """
 
@@ -75,8 +75,11 @@ class Options:
             "seed": (0, 2**32 - 1),  # what scikit-learn takes
         }
         for name, (low, high) in ranges.items():
-            if not low <= getattr(self, name) <= high:
-                raise MiningError(f"expected a number from {low:g} to {high:g}, got {getattr(self, name)}", field=name)
+            if not low <= getattr(self, name) <= high:  # nor is NaN
+                option = "--" + name.replace("_", "-")
+                raise MiningError(
+                    f"expected a number from {low:g} to {high:g}, got {getattr(self, name)}", field=option
+                )
         if self.clusterer not in get_args(Clusterer):
             raise MiningError(f"--clusterer {self.clusterer}: expected one of {', '.join(get_args(Clusterer))}")
 

@@ -1,13 +1,12 @@
-"""The pages of mining: what was found, to browse, and what is to be judged. Each is one file that opens offline."""
+"""What mining found, as one page to browse: opens offline, needs nothing else."""
 
 from __future__ import annotations
 
 import html
 import json
-import re
-from collections.abc import Mapping
-from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hicra_verl.pages import fill, script_data
 
 if TYPE_CHECKING:
     from hicra_verl.mining.mine import Mined
@@ -15,22 +14,8 @@ if TYPE_CHECKING:
 SHOWN_DROPPED = 300  # of the clusters that were not kept, the most frequent
 
 
-def fill(name: str, texts: Mapping[str, str], data: Mapping[str, Any]) -> str:
-    """A page of this package with its places (``@@NAME@@``) filled in, in one pass: what is filled in has none.
-
-    Args:
-        name: the page's file.
-        texts: what is shown as it is, markup and all.
-        data: what the page's script reads. No tag in it may end the script, or begin one.
-    """
-    parts = {key: html.escape(text) for key, text in texts.items()}
-    parts |= {key: json.dumps(value, ensure_ascii=False).replace("<", "\\u003c") for key, value in data.items()}
-    page = resources.files("hicra_verl.mining").joinpath(name).read_text(encoding="utf-8")
-    return re.sub("@@([A-Z]+)@@", lambda place: parts[place[1]], page)
-
-
 def render(mined: Mined, title: str, provenance: dict[str, object]) -> str:
-    """The page of what was found.
+    """The page.
 
     Args:
         mined: what was found.
@@ -44,10 +29,12 @@ def render(mined: Mined, title: str, provenance: dict[str, object]) -> str:
         f"{mined.candidates:,} candidates · {len(mined.clusters):,} clusters · {len(kept):,} kept, with "
         f"{sum(len(found.members) for found in kept):,} n-grams"
     )
-    made = json.dumps(provenance, indent=1, ensure_ascii=False)
     clusters = [{"df": found.df, "kept": found.kept, "members": found.members} for found in shown]
-    return fill(
-        "page.html",
-        {"TITLE": title, "SUMMARY": summary, "PROVENANCE": made},
-        {"DATA": clusters, "SOLUTIONS": mined.solutions},
-    )
+    parts = {
+        "TITLE": html.escape(title),
+        "SUMMARY": html.escape(summary),
+        "PROVENANCE": html.escape(json.dumps(provenance, indent=1, ensure_ascii=False)),
+        "SOLUTIONS": str(mined.solutions),
+        "DATA": script_data(clusters),
+    }
+    return fill("hicra_verl.mining", "page.html", parts)

@@ -24,7 +24,7 @@ def load_ratings(path: Path, items: Sequence[Item]) -> dict[int, bool]:
     """One rater's answers: a TSV with the columns ``number`` and ``rating`` (yes or no).
 
     Raises:
-        JudgingError: if a row is no rating, or an item has none.
+        JudgingError: if a row is no rating, or an item has none; see ``read_sheet`` for more.
     """
     rated = read_sheet(path, phrases_of(items), (YES, NO), "rating")
     missing = [item.number for item in items if str(item.number) not in rated]

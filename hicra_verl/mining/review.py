@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
-from hicra_verl.grams.gramset import FUNCTIONS, GramSet
-from hicra_verl.mining.judging import Choice, Judgements, Phrase
+from hicra_verl.grams.gramset import FUNCTIONS, GramSet, save_grams
+from hicra_verl.mining.judging import Choice, Judgements, JudgingError, Phrase
 from hicra_verl.mining.local_page import Sitting
 
 REJECT = "reject"
@@ -47,3 +48,14 @@ def reviewed_set(grams: GramSet, judged: dict[str, str], name: str, reviewer: st
         f"{len(kept)} of the {len(grams)} grams of {grams.name}, accepted and labelled by {reviewer}",
         tuple(provenance.items()),
     ), left
+
+
+def save_accepted(made: GramSet, output: Path) -> None:
+    """Write a set of accepted grams.
+
+    Raises:
+        JudgingError: if it is empty: no training can use it.
+    """
+    if not len(made):
+        raise JudgingError("nothing is accepted, so the set is not written; the judgements are kept", file=output)
+    save_grams(made, output)

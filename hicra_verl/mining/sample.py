@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hicra_verl.errors import HicraError
 from hicra_verl.files import make_folder, write_json, write_text
@@ -19,7 +18,7 @@ from hicra_verl.mining.corpus import Corpus
 from hicra_verl.mining.judging import Phrase
 from hicra_verl.mining.ngrams import Words, find_ngrams
 from hicra_verl.mining.rating import QUESTION
-from hicra_verl.records import whole_number
+from hicra_verl.records import read_json, whole_number
 
 RANDOM_ARM = "random n-grams"
 CONTEXTS = 3
@@ -142,20 +141,11 @@ def save_sample(
     return items
 
 
-def _read(folder: Path, name: str, what: str) -> Any:
-    """A part of a sample's file."""
-    path = folder / name
-    if not path.exists():
-        raise PrecisionError("no such sample; `hicra precision sample` draws one", file=path)
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))[what]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _spoilt(path, what) from error
+SPOILT = "take the file as `hicra precision sample` wrote it, or draw the sample again with the same seed"
 
 
 def _spoilt(path: Path, what: str) -> PrecisionError:
-    remedy = "take the file as `hicra precision sample` wrote it, or draw the sample again with the same seed"
-    return PrecisionError("is not what it was", file=path, field=what, remedy=remedy)
+    return PrecisionError("is not what it was", file=path, field=what, remedy=SPOILT)
 
 
 def load_items(folder: Path) -> list[Item]:
@@ -164,16 +154,19 @@ def load_items(folder: Path) -> list[Item]:
     Raises:
         PrecisionError: if there is none, or its file is spoilt.
     """
+    path = folder / ITEMS_FILE
+    if not path.exists():
+        raise PrecisionError("no such sample; `hicra precision sample` draws one", file=path)
     try:
         items = [
             Item(item["number"], item["phrase"], [Context(*map(str, c)) for c in item["contexts"]])
-            for item in _read(folder, ITEMS_FILE, "items")
+            for item in read_json(path, SPOILT)["items"]
         ]
     except (KeyError, TypeError) as error:
-        raise _spoilt(folder / ITEMS_FILE, "items") from error
+        raise _spoilt(path, "items") from error
     numbers = [item.number for item in items if type(item.number) is int and isinstance(item.phrase, str)]
     if not items or sorted(set(numbers)) != sorted(item.number for item in items):
-        raise _spoilt(folder / ITEMS_FILE, "items")
+        raise _spoilt(path, "items")
     return items
 
 
@@ -183,13 +176,13 @@ def load_key(folder: Path, items: Sequence[Item]) -> dict[int, list[str]]:
     Raises:
         PrecisionError: if the key is spoilt, or another sample's.
     """
-    arms = _read(folder, KEY_FILE, "arms")
-    numbers = {str(item.number) for item in items}
-    if not isinstance(arms, dict) or set(arms) != numbers:
-        raise _spoilt(folder / KEY_FILE, "arms")
+    path = folder / KEY_FILE
+    arms = read_json(path, SPOILT).get("arms")
+    if not isinstance(arms, dict) or set(arms) != {str(item.number) for item in items}:
+        raise _spoilt(path, "arms")
     for listed in arms.values():
         if not (isinstance(listed, list) and listed and all(isinstance(arm, str) for arm in listed)):
-            raise _spoilt(folder / KEY_FILE, "arms")
+            raise _spoilt(path, "arms")
     return {int(number): listed for number, listed in arms.items()}
 
 

@@ -36,6 +36,7 @@ def read_sheet(path: Path, phrases: Sequence[Phrase], allowed: Sequence[str], co
 
     Raises:
         JudgingError: naming the line and field that cannot be used.
+        InputError: if it is no table with these columns.
     """
     texts = {phrase.name: " ".join(phrase.text.split()) for phrase in phrases}
     found: dict[str, str] = {}

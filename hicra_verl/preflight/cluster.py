@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from hicra_verl.doctor import Check
+from hicra_verl.doctor import Check, fresh_process
 from hicra_verl.preflight import node
 
 WAIT_S = 300  # the first import of torch and verl from a shared disk takes its time
@@ -56,12 +54,8 @@ def ask_every_node(request: dict[str, Any]) -> tuple[list[dict[str, Any]], Check
 
 
 def _this_machine(request: dict[str, Any]) -> dict[str, Any]:
-    command = [sys.executable, "-m", "hicra_verl.preflight.node"]
-    done = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True)
-    if done.returncode:
-        return {"node": "this machine", "error": (done.stderr.strip().splitlines() or ["no output"])[-1]}
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+    found, said = fresh_process("-m", "hicra_verl.preflight.node", given=json.dumps(request))
+    return found or {"node": "this machine", "error": said}
 
 
 def _ray_nodes(request: dict[str, Any]) -> list[dict[str, Any]]:

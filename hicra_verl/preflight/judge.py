@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata as metadata
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from hicra_verl.doctor import Check, version_of
 from hicra_verl.evaluation.table import paper_numbers
 from hicra_verl.preflight.wanted import Wanted
 from hicra_verl.recipe_costs import GPU_GB, rounded
+from hicra_verl.records import InputError, read_json, short
 from hicra_verl.verl_formats import versions
 
 INSTALL = 'pip install "hicra-verl[gpu]"'
@@ -83,6 +83,11 @@ def _on(nodes: Facts) -> str:
     return f" on {', '.join(node['node'] for node in nodes)}" if nodes else ""
 
 
+def _reasons(nodes: Facts, field: str) -> str:
+    """What some nodes give as a reason, as "NAME: REASON; …"."""
+    return "; ".join(f"{node['node']}: {node[field]}" for node in nodes if node[field])
+
+
 def _benchmarks_beside(wants: Wanted) -> list[str]:
     """The benchmarks of the paper's table that holds the validation: what training data must have been cleared of."""
     validation = {Path(path).stem for setting, path in wants.files if setting == "data.val_files"}
@@ -113,7 +118,7 @@ def _count(name: str, setting: str, path: Path, prepare: str, beside: list[str])
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from hicra_verl.data.files import sha256
+    from hicra_verl.files import sha256_of
 
     try:
         rows = pq.read_metadata(path).num_rows
@@ -122,14 +127,16 @@ def _count(name: str, setting: str, path: Path, prepare: str, beside: list[str])
     account = path.with_suffix(".json")
     if not account.exists():
         return Check("data", name, f"{rows:,} problems ({setting}; no account beside it, so not by `hicra data`)")
-    said = json.loads(account.read_text(encoding="utf-8"))
-    if said["problems"] != rows:
-        return Check(
-            "data", name, f"{path}: {rows:,} problems, but its account says {said['problems']:,}", False, prepare
-        )
-    if said["output_sha256"] != sha256(path):
+    try:
+        said = read_json(account, prepare)
+    except InputError as error:
+        return Check("data", name, str(error), False, prepare)
+    if said.get("problems") != rows:
+        found = f"{path}: {rows:,} problems, but its account says {short(said.get('problems'))}"
+        return Check("data", name, found, False, prepare)
+    if said.get("output_sha256") != sha256_of(path):
         return Check("data", name, f"{path}: not the file its account was written for", False, prepare)
-    left = [benchmark for benchmark in beside if benchmark not in said["cleared_of"]]
+    left = [benchmark for benchmark in beside if benchmark not in (said.get("cleared_of") or [])]
     if left:
         remedy = f"`hicra data {' '.join(left)}` to the same folder first, then {prepare}"
         return Check("data", name, f"not cleared of {', '.join(left)}, which are evaluated", False, remedy)
@@ -194,14 +201,12 @@ def _software(wants: Wanted, nodes: Facts) -> list[Check]:
     if not checks:
         exact = [f"{name} {nodes[0]['packages'][name]}" for name, pin in wanted.items() if "==" in str(pin)]
         checks.append(Check("versions", "verl's pins", f"{len(wanted)} met: {', '.join(exact)}"))
-    reasons = {node["node"]: node["plugin"] for node in nodes if node["plugin"]}
-    said = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+    said = _reasons(nodes, "plugin")
     remedy = "install hicra-verl in the environment of every node (`hicra doctor` there says more)"
     checks.append(Check("plugin", "registered", said or f"on {len(nodes)} of {len(nodes)}", not said, said and remedy))
     checks.append(_grams(wants, nodes))
     if wants.flash_attention and wants.device != "cpu":
-        reasons = {node["node"]: node["flash_attention"] for node in nodes if node["flash_attention"]}
-        said = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        said = _reasons(nodes, "flash_attention")
         found = said or "imports, as verl's default attention needs it"
         checks.append(Check("versions", "flash_attn", found, not said, said and INSTALL_FLASH_ATTENTION))
     return checks

@@ -11,6 +11,8 @@ from typing import Any
 
 from hicra_verl.doctor import Check
 from hicra_verl.recipe_costs import Cost, evaluation_cost, training_cost
+from hicra_verl.recipes import RecipeError
+from hicra_verl.verl_formats.checkpoints import whole_number
 
 
 @dataclass(frozen=True)
@@ -133,11 +135,19 @@ def of_evaluation(command: list[str]) -> tuple[Wanted, list[Check]]:
 
     def value(option: str, default: str) -> str:
         places = [place for place, word in enumerate(command) if word == option]
+        if places and places[-1] + 1 == len(command):
+            raise RecipeError(f"{option} is given without a value")
         return command[places[-1] + 1] if places else default
+
+    def number(option: str, default: str) -> int:
+        found = whole_number(value(option, default))
+        if found is None:
+            raise RecipeError(f"{option} {value(option, default)[:60]}: expected a whole number")
+        return found
 
     folder = Path(value("--data", "data")) / value("--template", "qwen")
     files = [("--data", str(folder / f"{name}.parquet")) for name in command if name in TITLES]
-    replicas = max(1, int(value("--replicas", "0")))
+    replicas = max(1, number("--replicas", "0"))
     return Wanted(
         files,
         [("--output", str(Path(value("--output", "results")).absolute()))],
@@ -148,7 +158,7 @@ def of_evaluation(command: list[str]) -> tuple[Wanted, list[Check]]:
         False,
         "cuda",
         1,
-        replicas * int(value("--gpus-each", "1")),
+        replicas * number("--gpus-each", "1"),
         [],
         evaluation_cost(command),
     ), []

@@ -11,15 +11,17 @@ in one move, and only then does the checkpoint before it go.
 from __future__ import annotations
 
 import errno
-import json
+import math
 import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hicra_verl.files import write_json
+from hicra_verl.records import read_json
 from hicra_verl.training.rules import Metric, StagesError
-from hicra_verl.verl_formats.checkpoints import step_folder, tracked_step
+from hicra_verl.verl_formats.checkpoints import step_folder, tracked_step, whole_number
 
 FOLDER = "best"
 RECORD = "best.json"
@@ -49,9 +51,7 @@ class BestKeeper:
         again = best is not None and best["step"] == step  # by a run that goes on from it
         how = best["kept_as"] if best is not None and again else self._place(step)
         record = {"step": step, "metric": self._metric.metric, "value": value, "kept_as": how}
-        temporary = self._folder / f"{RECORD}.tmp"
-        temporary.write_text(json.dumps(record) + "\n", encoding="utf-8")
-        temporary.replace(self._folder / RECORD)
+        write_json(self._folder / RECORD, record, indent=None)
         self._remove_all_but(step_folder(self._folder, step))
         print(f"[hicra] step {step} is the best so far: {self._metric.metric} {value:.4g}, kept as {how}", flush=True)
 
@@ -97,11 +97,14 @@ def read_best(run: Path) -> dict[str, Any] | None:
     path = run / FOLDER / RECORD
     if not path.exists():
         return None
+    record = read_json(path, "move it away")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        return {"step": int(record["step"]), "value": float(record["value"]), **record}
-    except (ValueError, TypeError, KeyError) as error:
+        step, value, kept_as = int(record["step"]), float(record["value"]), str(record["kept_as"])
+        if step < 1 or not math.isfinite(value):
+            raise ValueError(f"step {step}, value {value}")
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise StagesError(f"{path}: does not say which checkpoint is best ({error}); move it away") from error
+    return {**record, "step": step, "value": value, "kept_as": kept_as}
 
 
 def refuse_another_runs_best(run: Path, saved_step: int) -> None:
@@ -120,6 +123,7 @@ def refuse_another_runs_best(run: Path, saved_step: int) -> None:
 
 def note_steps_without_both(test_freq: str, save_freq: str) -> None:
     """Say where validations and checkpoints do not fall on the same steps; takes verl's settings as texts."""
-    if test_freq.isdigit() and save_freq.isdigit() and int(save_freq) and int(test_freq) % int(save_freq):
+    validated, saved = whole_number(test_freq), whole_number(save_freq)
+    if validated is not None and saved and validated % saved:
         how_often = f"validations every {test_freq} steps, checkpoints every {save_freq}"
         print(f"[hicra] {how_often}: the best checkpoint is one of the steps that have both", flush=True)

@@ -7,12 +7,13 @@ trainer that goes on from it logs them first, and forgets them once they are log
 
 from __future__ import annotations
 
-import json
 import numbers
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hicra_verl.files import write_json
+from hicra_verl.records import InputError, read_json
 from hicra_verl.verl_formats.checkpoints import tracked_step
 
 FILE = "last_row.json"
@@ -21,9 +22,7 @@ FILE = "last_row.json"
 def keep(run: Path, step: int, metrics: Mapping[str, Any]) -> None:
     """Keep a step's metrics, those that are numbers, until ``forget``."""
     row = {name: float(value) for name, value in metrics.items() if isinstance(value, numbers.Real)}
-    temporary = run / f"{FILE}.tmp"
-    temporary.write_text(json.dumps({"step": step, "data": row}), encoding="utf-8")
-    temporary.replace(run / FILE)
+    write_json(run / FILE, {"step": step, "data": row}, indent=None)
 
 
 def forget(run: Path, step: int) -> None:
@@ -45,5 +44,10 @@ def _read(run: Path) -> dict[str, Any] | None:
     path = run / FILE
     if not path.exists():
         return None
-    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    kept = read_json(path, "move it away; the metrics of one step are lost")
+    rows = kept.get("data")
+    if not isinstance(kept.get("step"), int) or not isinstance(rows, dict):
+        raise InputError("does not hold a step and its metrics", file=path, remedy="move it away")
+    if not all(isinstance(value, int | float) for value in rows.values()):
+        raise InputError("holds metrics that are no numbers", file=path, remedy="move it away")
     return kept

@@ -25,6 +25,7 @@ from typing import Any
 
 from hicra_verl.errors import HicraError, nearest
 
+LARGEST = 1e12  # of any number in a plan
 FEWEST_READINGS = 10  # ours: fewer differences do not tell the noise
 
 
@@ -92,10 +93,10 @@ Rule = Above | Falls
 def only(mapping: Any, allowed: tuple[str, ...], where: str) -> dict[str, Any]:
     """``mapping``, if it is one and holds no other keys than ``allowed``."""
     if not isinstance(mapping, dict):
-        raise StagesError(f"{where}: expected a mapping, got {mapping!r}")
+        raise StagesError(f"{where}: expected a mapping, got {repr(mapping)[:60]}")
     for key in mapping:
         if key not in allowed:
-            raise StagesError(f"{where}.{key}: no such field; {nearest(str(key), list(allowed))}")
+            raise StagesError(f"{where}.{str(key)[:60]}: no such field; {nearest(str(key)[:60], list(allowed))}")
     return mapping
 
 
@@ -139,13 +140,13 @@ def _name(fields: dict[str, Any], where: str) -> str:
 
 def _number(fields: dict[str, Any], field: str, where: str) -> float:
     value = fields[field]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise StagesError(f"{where}.{field}: expected a number, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST:
+        raise StagesError(f"{where}.{field}: expected a number, got {repr(value)[:60]}")
     return value
 
 
 def _whole(fields: dict[str, Any], field: str, where: str) -> int:
     value = fields.get(field, 1)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise StagesError(f"{where}.{field}: expected a whole number of at least 1, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < LARGEST:
+        raise StagesError(f"{where}.{field}: expected a whole number of at least 1, got {repr(value)[:60]}")
     return value

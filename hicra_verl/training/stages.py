@@ -19,15 +19,16 @@ A decision counts only once its checkpoint is complete, so a crash anywhere leav
 
 from __future__ import annotations
 
-import json
-import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hicra_verl.files import make_folder, write_json
+from hicra_verl.records import read_json
 from hicra_verl.training.best import BestKeeper
-from hicra_verl.training.rules import Metric, Rule, StagesError, only, read_metric, read_rule
+from hicra_verl.training.rules import LARGEST, Metric, Rule, StagesError, only, read_metric, read_rule
 
 STATE_FILE = "stages.json"
 UNTIL, STOP = "until", "stop"  # the rules' names in the state; STOP is a decision's goal, too
@@ -69,8 +70,8 @@ def load_plan(path: Path) -> Plan:
         raise StagesError(
             f"{path}: cannot be read ({error.strerror}); give a plan such as recipes/shared/stages/paper.yaml"
         ) from error
-    except yaml.YAMLError as error:
-        raise StagesError(f"{path}: not valid YAML: {error}") from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # nested too deep; not UTF-8; the 40th of May
+        raise StagesError(f"{path}: not valid YAML: {str(error)[:500]}") from error
     top = only(content, ("stages", "stop", "best"), str(path))
     listed = top.get("stages")
     if not isinstance(listed, list) or not listed:
@@ -82,7 +83,7 @@ def load_plan(path: Path) -> Plan:
         if not isinstance(fields.get("name"), str):
             raise StagesError(f"{where}.name: expected a name (quote it if it is a number)")
         settings = fields.get("set") or {}
-        if not isinstance(settings, dict) or any(isinstance(value, dict | list) for value in settings.values()):
+        if not isinstance(settings, dict) or not all(_is_setting(*pair) for pair in settings.items()):
             raise StagesError(
                 f"{where}.set: expected verl settings by their full names, such as data.max_response_length: 1"
             )
@@ -95,6 +96,11 @@ def load_plan(path: Path) -> Plan:
     stop = read_rule(top["stop"], f"{path}: stop") if "stop" in top else None
     best = read_metric(top["best"], f"{path}: best") if "best" in top else stop
     return Plan(tuple(stages), stop, best)
+
+
+def _is_setting(key: Any, value: Any) -> bool:
+    single = value is None or isinstance(value, str | int | float)
+    return single and isinstance(key, str) and re.fullmatch(r"[+~]{0,2}[\w.@/]+", key) is not None
 
 
 # --- the state both processes share ----------------------------------------------------------------------------------
@@ -125,24 +131,37 @@ class State:
         """Read the state; None if the run has not begun."""
         if not path.exists():
             return None
+        data = read_json(path, "move it away to begin anew")
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
             data["readings"] = {
                 name: [(int(s), float(v)) for s, v in pairs] for name, pairs in data["readings"].items()
             }
-            return cls(**data)
-        except (ValueError, TypeError, KeyError) as error:
+            state = cls(**data)
+            state._check()
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise StagesError(f"{path}: not the state of a staged run ({error}); move it away to begin anew") from error
+        return state
+
+    def _check(self) -> None:
+        """Raises a ValueError where a hand, or another program, has been at the file."""
+        decision = self.decision
+        holds = {
+            "stage": type(self.stage) is int and self.stage >= 0,
+            "launches": type(self.launches) is int and 0 <= self.launches < LARGEST,
+            "decision": decision is None
+            or (
+                (type(decision["at_step"]) is int and isinstance(decision["why"], str))
+                and (decision["to"] == STOP or (type(decision["to"]) is int and decision["to"] >= 0))
+            ),
+            "history": isinstance(self.history, list),
+            "stopped": self.stopped is None or isinstance(self.stopped, str),
+        }
+        if wrong := [name for name, right in holds.items() if not right]:
+            raise ValueError(f"{wrong[0]} is wrong")
 
     def save(self, path: Path) -> None:
         """Replace the file in one move: readers see the old state or the new one."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        with temporary.open("w", encoding="utf-8") as stream:
-            json.dump(vars(self), stream, indent=1)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
+        write_json(make_folder(path.parent) / path.name, vars(self))
 
     def recover(self, saved_step: int, plan: Plan, obey_stop: bool = True) -> None:
         """Take over a decision whose checkpoint is complete, and forget what came after the last checkpoint.
@@ -165,6 +184,8 @@ class State:
             self.stopped = decision["why"] if obey_stop else None
             return
         self.stage = decision["to"]
+        if self.stage >= len(plan.stages):
+            raise StagesError(f"the run is about to enter stage {self.stage}, which is not in its plan any more")
         self.readings.pop(UNTIL, None)
         self.history.append({"stage": plan.stages[self.stage].name, "from_step": saved_step, "why": decision["why"]})
 

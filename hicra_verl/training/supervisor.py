@@ -5,10 +5,12 @@ Run the same command again after any crash: it goes on from the last complete ch
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,11 +19,12 @@ import uuid
 from pathlib import Path
 from typing import IO, Any
 
+from hicra_verl.files import make_folder
+from hicra_verl.training import launch
 from hicra_verl.training.best import note_steps_without_both, refuse_another_runs_best
-from hicra_verl.training.launch import absolute_words, environment_words, hydra_string, kept_back, settings_of, value_of
 from hicra_verl.training.rules import StagesError
 from hicra_verl.training.stages import STATE_FILE, Plan, State, load_plan
-from hicra_verl.verl_formats.checkpoints import last_saved_step, remove_older
+from hicra_verl.verl_formats.checkpoints import last_saved_step, remove_older, whole_number
 
 LOCK_WAIT_S = 60  # a trainer whose supervisor was killed ends within seconds
 
@@ -42,17 +45,19 @@ class Supervisor:
         self.plan_path = plan_path.resolve()
         self.plan: Plan = load_plan(plan_path)
         self.obey_stop = obey_stop
-        self.command = absolute_words(command, Path.cwd())
+        self.command = launch.absolute_words(command, Path.cwd())
         for before, after in zip(command, self.command, strict=True):
             if before != after:
                 print(f"[hicra] {before} became {after}: on a cluster, other processes work elsewhere", flush=True)
-        given = settings_of(self.command)
+        given = launch.settings_of(self.command)
         clash = sorted(self.plan.controlled_settings() & set(given))
         if clash:
             raise StagesError(
                 f"{clash[0]}={given[clash[0]]} is in the command, but {plan_path} sets it stage by stage: change it "
                 "there, or run without stages (in the recipes: STAGES=none)"
             )
+        if shutil.which(command[0]) is None:
+            raise StagesError(f"{command[0]}: no such command; a whole verl command begins with python")
         if obey_stop and self.plan.stop is None:
             raise StagesError(f"{plan_path} has no stop rule for --stop to obey")
         if "trainer.default_local_dir" not in given:
@@ -60,7 +65,7 @@ class Supervisor:
         if given.get("trainer.resume_mode", "auto") != "auto":
             raise StagesError("a staged run goes on from its checkpoints: leave trainer.resume_mode at auto")
         self.given = given
-        folder = value_of(f"trainer.default_local_dir={given['trainer.default_local_dir']}")
+        folder = launch.value_of(f"trainer.default_local_dir={given['trainer.default_local_dir']}")
         if not isinstance(folder, str):
             raise StagesError(
                 f"trainer.default_local_dir={given['trainer.default_local_dir']}: Hydra reads no path there; put "
@@ -71,8 +76,8 @@ class Supervisor:
 
     def run(self) -> int:
         """Run what is left of the plan; returns the exit code of the last verl run, 0 if the plan is done."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "stages.lock").open("w") as lock:
+        make_folder(self.folder)
+        with (self.folder / "stages.lock").open("a") as lock:
             self._take(lock)
             if self.plan.best is not None:
                 note_steps_without_both(*(self.given.get(f"trainer.{name}_freq", "-1") for name in ("test", "save")))
@@ -105,19 +110,18 @@ class Supervisor:
 
     def _next_launch(self, state: State) -> int:
         """The number of this start, and its metrics file: verl's file logger empties the file it is given."""
-        metrics = self.folder / "metrics"
-        metrics.mkdir(exist_ok=True)
-        numbers = [int(file.stem) for file in metrics.glob("*.jsonl") if file.stem.isdigit()]
-        launch = max(state.launches, *numbers, 0) + 1
-        self._metrics_file(launch).touch()
-        return launch
+        metrics = make_folder(self.folder / "metrics")
+        numbers = [whole_number(file.stem) or 0 for file in metrics.glob("*.jsonl")]
+        number = max(state.launches, *numbers, 0) + 1
+        self._metrics_file(number).touch()
+        return number
 
-    def _metrics_file(self, launch: int) -> Path:
-        return self.folder / "metrics" / f"{launch:04d}.jsonl"
+    def _metrics_file(self, number: int) -> Path:
+        return self.folder / "metrics" / f"{number:04d}.jsonl"
 
     def _remove_older(self, saved: int) -> None:
-        keep = self.given.get("trainer.max_actor_ckpt_to_keep", "")
-        removed = remove_older(self.folder, saved, int(keep)) if keep.isdigit() and int(keep) else []
+        keep = whole_number(self.given.get("trainer.max_actor_ckpt_to_keep", ""))
+        removed = remove_older(self.folder, saved, keep) if keep else []
         if removed:
             print(f"[hicra] removed checkpoints of earlier starts: steps {', '.join(map(str, removed))}", flush=True)
 
@@ -137,15 +141,18 @@ class Supervisor:
         ours, environment = self._environment(state)
         words = [
             *self.command,
-            *(f"{key}={value}" for key, value in stage.settings.items()),
-            f"+hicra_stages.plan={hydra_string(str(self.plan_path))}",
-            f"+hicra_stages.state={hydra_string(str(self.state_path))}",
+            *launch.setting_words(stage.settings),
+            f"+hicra_stages.plan={launch.hydra_string(str(self.plan_path))}",
+            f"+hicra_stages.state={launch.hydra_string(str(self.state_path))}",
             f"+hicra_stages.obey_stop={str(self.obey_stop).lower()}",
-            *environment_words(self.given, environment, ours),
+            *launch.environment_words(self.given, environment, ours),
         ]
+        shown = shlex.join(launch.without_secrets(words))
         with (self.folder / "command.txt").open("a", encoding="utf-8") as record:
-            record.write(f"# stage {stage.name}, from step {saved}\n{shlex.join(words)}\n")
-        print(f"[hicra] stage {stage.name!r} from step {saved}: {shlex.join(words)}", flush=True)
+            with contextlib.suppress(OSError):  # a file system without permissions
+                os.fchmod(record.fileno(), 0o600)
+            record.write(f"# stage {stage.name}, from step {saved}\n{shown}\n")
+        print(f"[hicra] stage {stage.name!r} from step {saved}: {shown}", flush=True)
         # The lock passes to the trainer: should this process be killed, no other starts while that one still works.
         process = subprocess.Popen(words, env=environment, pass_fds=[lock.fileno()], preexec_fn=_end_with_parent)
         previous = {name: signal.signal(name, lambda n, _: process.send_signal(n)) for name in (2, 15)}
@@ -165,7 +172,7 @@ class Supervisor:
             "VERL_FILE_LOGGER_PATH": self._metrics_file(state.launches),
         }
         environment = {**{name: str(value) for name, value in defaults.items()}, **os.environ}
-        secrets = kept_back(environment)
+        secrets = launch.kept_back(environment)
         if secrets and "RAY_ADDRESS" in environment:
             print(
                 f"[hicra] {', '.join(secrets)}: secrets are not sent to a cluster that runs already. Set them where "

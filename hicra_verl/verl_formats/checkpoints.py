@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from hicra_verl.files import write_text
+
 TRACKER_FILE = "latest_checkpointed_iteration.txt"  # verl's own, written last of a checkpoint
 
 
@@ -13,11 +15,16 @@ def step_folder(run: Path, step: int) -> Path:
     return run / f"global_step_{step}"
 
 
+def whole_number(text: str) -> int | None:
+    """A number from 0 written in plain digits (``²`` is a digit, too, for Python); None for anything else."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
 def tracked_step(run: Path) -> int | None:
     """The step that verl's tracker file names; None where there is none, or it was cut short."""
     tracker = run / TRACKER_FILE
-    text = tracker.read_text().strip() if tracker.exists() else ""
-    return int(text) if text.isdigit() and step_folder(run, int(text)).is_dir() else None
+    step = whole_number(tracker.read_text(errors="replace").strip()) if tracker.exists() else None
+    return step if step is not None and step_folder(run, step).is_dir() else None
 
 
 def last_saved_step(run: Path) -> int:
@@ -32,13 +39,11 @@ def last_saved_step(run: Path) -> int:
     if step is not None:
         return step
     # data.pt is written after the weights: where it stands, the checkpoint is whole.
-    complete = [int(path.parent.name.removeprefix("global_step_")) for path in run.glob("global_step_*/data.pt")]
+    complete = [step for step in _steps(run) if (step_folder(run, step) / "data.pt").exists()]
     if not complete:
         tracker.unlink()
         return 0
-    temporary = tracker.with_suffix(".tmp")
-    temporary.write_text(str(max(complete)))
-    temporary.replace(tracker)
+    write_text(tracker, str(max(complete)))
     return max(complete)
 
 
@@ -53,10 +58,15 @@ def remove_older(run: Path, saved_step: int, keep: int) -> list[int]:
     Returns:
         The steps whose models were removed; like verl, it leaves the rest of their folders, which is small.
     """
-    whole = sorted(int(path.name.removeprefix("global_step_")) for path in run.glob("global_step_*"))
-    older = [step for step in whole if step <= saved_step and (step_folder(run, step) / "actor").is_dir()]
+    older = [step for step in _steps(run) if step <= saved_step and (step_folder(run, step) / "actor").is_dir()]
     removed = older[:-keep]
     for step in removed:
         for part in ("actor", "critic"):
             shutil.rmtree(step_folder(run, step) / part, ignore_errors=True)
     return removed
+
+
+def _steps(run: Path) -> list[int]:
+    """The steps that have a folder, which may also be a person's own: ``global_step_10.bak``."""
+    found = (whole_number(path.name.removeprefix("global_step_")) for path in run.glob("global_step_*"))
+    return sorted(step for step in found if step is not None)

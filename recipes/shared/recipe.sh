@@ -10,6 +10,14 @@ set -euo pipefail
 SHARED=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROW="${MODEL}_${METHOD}"
 
+fail() {
+    echo "error: $*" >&2
+    exit 2
+}
+[[ ${MODEL} =~ ^[A-Za-z0-9_]+$ && -f ${SHARED}/models/${MODEL}.sh ]] ||
+    fail "MODEL=${MODEL}: no such model; one has a file in ${SHARED}/models, such as qwen25_7b.sh"
+[[ ${METHOD} =~ ^[A-Za-z0-9_]+$ ]] || fail "METHOD=${METHOD}: expected letters, digits and _"
+
 # A path as every node can read it: absolute, from the caller's folder. Addresses such as hdfs://… stay.
 absolute() {
     case $1 in
@@ -146,8 +154,16 @@ train() {
 
     # shellcheck source=/dev/null
     source "${SHARED}/backends/${BACKEND}.sh"
-    # shellcheck source=/dev/null
-    source "${SHARED}/methods/${METHOD}.sh"
+    local setting
+    if [ -f "${SHARED}/methods/${METHOD}.sh" ]; then
+        # shellcheck source=/dev/null
+        source "${SHARED}/methods/${METHOD}.sh"
+    else                                               # a registered selector's or shaper's name, in HICRA's place
+        setting=$("${PYTHON}" -m hicra_verl.cli recipes method "${METHOD}")
+        # shellcheck source=/dev/null
+        source "${SHARED}/methods/hicra.sh"
+        ALGORITHM+=("${setting}")
+    fi
 
     if [ "${STAGES}" = none ]; then
         STAGES=${SHARED}/stages/single.yaml
@@ -165,6 +181,8 @@ train() {
 evaluate() {
     [ -z "${SEED}" ] || EVAL_SETTINGS+=(--seed "${SEED}")
     [ "${GPUS_PER_NODE}" = 1 ] || EVAL_SETTINGS+=(--replicas "${GPUS_PER_NODE}")   # ours: a copy for each GPU of a node
+    local row=${ROW}
+    [ -f "${SHARED}/../${ROW}.sh" ] || row=new:${ROW}  # none of the paper's: a row of one's own
     run "${PYTHON}" -m hicra_verl.cli eval "${BENCHMARKS[@]}" --model "${MODEL_PATH}" --data "${DATA_DIR}" \
-        --row "${ROW}" --output "${EVAL_DIR:-results/${RUN_NAME}}" "${EVAL_SETTINGS[@]}" "$@"
+        --row "${row}" --output "${EVAL_DIR:-results/${RUN_NAME}}" "${EVAL_SETTINGS[@]}" "$@"
 }

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,10 @@ from hicra_verl.cli.evaluate import evaluate
 from hicra_verl.data.sources import SOURCES
 from hicra_verl.data.templates import TEMPLATES
 from hicra_verl.evaluation.benchmarks import TITLES
+from hicra_verl.evaluation.results import row_name
 from hicra_verl.evaluation.table import paper_numbers
 from hicra_verl.preflight.wanted import compose
+from hicra_verl.recipe_costs import markdown
 from hicra_verl.recipes import Recipe, RecipeError, all_recipes, command, recipe
 
 RECIPES = ROOT / "recipes"
@@ -53,16 +57,35 @@ def composed(words: list[str]) -> Any:
 
 def test_every_row_has_a_recipe_and_every_script_a_row() -> None:
     rows = {row["row"] for table in paper_numbers()["tables"] for row in table["rows"]}
-    scripts = {path.stem for path in RECIPES.glob("*.sh")} - {"evaluate"}
+    scripts = {path.stem for path in RECIPES.glob("*.sh")} - {"evaluate", "train"}
     assert rows <= scripts
     assert scripts == {entry.row for entry in ALL}
     assert {benchmark for table in paper_numbers()["tables"] for benchmark in table["benchmarks"]} <= set(TITLES)
 
 
+def status_of(script: str) -> str:
+    """What follows "Status:" in a script's head, on as many lines as it takes."""
+    head = script.partition("Status:")[2].partition("\nMODEL=")[0]
+    return " ".join(head.replace("\n#", " ").split())
+
+
+def test_a_run_at_full_scale_can_be_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(RECIPES, tmp_path / "recipes")
+    recorded = {"qwen25_7b_hicra": {"commit": "abc1234", "date": "2027-01-31", "log": "https://example.org/run"}}
+    (tmp_path / "recipes" / "status.json").write_text(json.dumps(recorded))
+    monkeypatch.setattr("hicra_verl.recipes.folder", lambda: tmp_path / "recipes")
+    words = "2027-01-31, commit abc1234, log https://example.org/run"
+    assert recipe("qwen25_7b_hicra").status == words
+    assert status_of(f"# Status: run: {words}.\nMODEL=x") == f"run: {words}."
+    assert f"| {words} |" in markdown([recipe("qwen25_7b_hicra")])
+    assert recipe("qwen25_7b_grpo").status == "not yet"
+
+
 @pytest.mark.parametrize("entry", ALL, **BY_ROW)
 def test_the_head_of_the_script(entry: Recipe) -> None:
     text = entry.script.read_text(encoding="utf-8")
-    assert "Status: not yet run at full scale by us." in text
+    # What recipes/status.json records stands here, too.
+    assert ("not yet run at full scale by us." if entry.status == "not yet" else entry.status) in status_of(text)
     for benchmark, value in entry.numbers:  # the paper's numbers, to the digit
         assert f"{TITLES[benchmark]} {value}" in text
     assert len(text.splitlines()) < 15
@@ -85,7 +108,7 @@ def test_verl_accepts_the_command(entry: Recipe, backend: str, monkeypatch: pyte
     assert (actor.entropy_coeff > 0) == (entry.method == "Entropy Reg.")
     if hicra:
         assert config.algorithm.hicra.alpha == 0.2
-        assert config.algorithm.hicra.tokens == ("high_entropy" if "high_entropy" in entry.row else "planning")
+        assert config.algorithm.hicra.selector == ("high_entropy" if "high_entropy" in entry.row else None)
         assert ("placebo" in config.algorithm.hicra.grams) == ("placebo" in entry.row)
     thinking = config.data.apply_chat_template_kwargs.get("enable_thinking")
     assert thinking == (False if "nothink" in entry.row else None)
@@ -96,6 +119,27 @@ def test_verl_accepts_the_command(entry: Recipe, backend: str, monkeypatch: pyte
         assert name in SOURCES
     context = 4096 if entry.source == "smoke" else 16384
     assert config.data.max_prompt_length + config.data.max_response_length == context
+
+
+@pytest.mark.parametrize("name", ["gtpo", "random", "mask_out", "released"])
+def test_any_registered_method_is_a_recipe(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for knob in KNOBS:
+        monkeypatch.delenv(knob, raising=False)
+    for knob, value in {"MODEL": "qwen25_7b", "METHOD": name, "STAGES": "none", "OUTPUT_DIR": str(tmp_path)}.items():
+        monkeypatch.setenv(knob, value)
+    monkeypatch.setenv("PYTHON", sys.executable)
+    train = replace(recipe("qwen25_7b_hicra"), script=RECIPES / "train.sh")
+    config = composed(shlex.split(command(train, [])))
+    hicra = config.algorithm.hicra
+    assert config.algorithm.adv_estimator == "hicra"
+    assert name in (hicra.selector, hicra.shaping)
+    assert config.trainer.experiment_name == f"qwen25_7b_{name}"
+    evaluation = replace(train, script=RECIPES / "evaluate.sh")
+    (tmp_path / "global_step_1" / "actor").mkdir(parents=True)
+    (tmp_path / "latest_checkpointed_iteration.txt").write_text("1")
+    words = shlex.split(command(evaluation, ["qwen25_7b", name]))
+    own = words[words.index("--row") + 1]
+    assert row_name(own, {entry.row for entry in ALL}) == f"qwen25_7b_{name}"
 
 
 def test_a_run_leaves_what_its_figures_are_drawn_from(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif kind == "circle":
             self.answer(307, b"", {"Location": self.path})
         else:
-            self.stream(1 << 20 if kind == "endless" else 1, 0 if kind == "endless" else 0.02)
+            piece, pause_s = {"endless": (1 << 20, 0), "drip": (1, 0.02), "silent": (1, 20)}[kind]
+            self.stream(piece, pause_s)
 
     def answer(self, status: int, data: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
@@ -89,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def stream(self, piece: int, pause_s: float) -> None:
-        """A body that has no end, or comes in drops."""
+        """A body that has no end, comes in drops, or stops after the first one."""
         self.send_response(200)
         self.send_header("Connection", "close")
         self.end_headers()
@@ -139,10 +140,11 @@ FAULTS = {
     "empty": "its answer is not JSON",
     "endless": "its answer is longer than 16 MiB",
     "gzip": "its answer is longer than 16 MiB",
+    "silent": "its answer was not whole after 0.2 s (--timeout-s)",
     "drip": "its answer was not whole after 0.2 s (--timeout-s)",
     "later": "it asks to wait 7,200 s, longer than --timeout-s 0.2; try again then",
     "circle": "TooManyRedirects",
-    "echo": "answers 401: wrong key Bearer …",
+    "echo": "answers 401: wrong key Bearer [hidden]",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -63,6 +64,22 @@ def answering(text: str = "\\boxed{1}", tokens: Any = 3) -> Callable[[Path], Cal
 
         def undo() -> None:
             protocol.EndpointEngine = real  # type: ignore[misc]
+
+        return undo
+
+    return prepare
+
+
+def without(module: str) -> Callable[[Path], Callable[[], None]]:
+    """As if a package were not installed."""
+
+    def prepare(folder: Path) -> Callable[[], None]:
+        kept = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == module}
+        sys.modules[module] = None  # type: ignore[assignment]
+
+        def undo() -> None:
+            del sys.modules[module]
+            sys.modules.update(kept)
 
         return undo
 

@@ -2,6 +2,6 @@
 # shellcheck shell=bash
 source "${SHARED}/methods/hicra.sh"
 ALGORITHM+=(
-    algorithm.hicra.tokens=high_entropy                # ours: which tokens the authors shaped there is not published
-    algorithm.hicra.entropy_share=0.3                  # paper: "high entropy" is the top 30% of tokens; of a batch: ours
+    algorithm.hicra.selector=high_entropy              # ours: which tokens the authors shaped there is not published
+    algorithm.hicra.selector_args='{fraction: 0.3}'    # paper: "high entropy" is the top 30% of tokens; of a batch: ours
 )

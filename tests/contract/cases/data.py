@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from bad_input import Case
-from made_up_evaluations import columns, png
+from made_up_evaluations import columns, png, without
 
 DEEP = "[" * 100_000 + "]" * 100_000
 SECRET = "the machine's own secret"
@@ -150,10 +150,10 @@ def inputs() -> list[Case]:
         case("of JSONL with half a character", "test.jsonl", line(problem="a\ud83d"), "half of a character"),
         case("of JSONL with a number of 9,000 digits", "test.jsonl", '{"problem": ' + "9" * 9000 + "}", "line 1"),
         case("of JSONL that is a Parquet file", "test.jsonl", columns(problem=["P"]), "not valid"),
-        case("of JSON that is cut off", "deepscaler.json", "[{", "not valid JSON", of="deepscaler"),
-        case("of JSON that is empty", "deepscaler.json", "", "not valid JSON", of="deepscaler"),
-        case("of JSON that is a number", "deepscaler.json", "3", "expected a list of rows, got 3", of="deepscaler"),
-        case("of JSON that is an object", "deepscaler.json", "{}", "expected a list of rows", of="deepscaler"),
+        case("of JSON that is cut off", "deepscaler.json", "[{", "not readable JSON", of="deepscaler"),
+        case("of JSON that is empty", "deepscaler.json", "", "not readable JSON", of="deepscaler"),
+        case("of JSON that is a number", "deepscaler.json", "3", "expected a JSON list, got 3", of="deepscaler"),
+        case("of JSON that is an object", "deepscaler.json", "{}", "expected a JSON list", of="deepscaler"),
         case("of JSON with numbers", "deepscaler.json", "[3]", "row 1", "expected an object", of="deepscaler"),
         case("of JSON nested deep", "deepscaler.json", DEEP, "nested too deep", of="deepscaler"),
         case("of Parquet that is empty", aime, b"", aime, "not a readable Parquet file", of="aime24"),
@@ -240,11 +240,21 @@ def the_other_is_written(folder: Path, printed: str) -> None:
     assert pq.read_table(folder / "out/qwen/math500.parquet").num_rows == 1
 
 
+AIME = {"set/data/train-0.parquet": columns(problem=["P"], answer=["1"])}
 CASES = [
     *pictures(),
     *inputs(),
     *outputs(),
     *earlier(),
+    Case(
+        "Pillow is not installed",
+        words("mathvista"),
+        ("needs the package PIL", "hicra-verl[recipes]"),
+        {"set/data/testmini-0.parquet": table(vista())},
+        prepare=without("PIL"),
+        absent=("out/vision/mathvista.parquet",),
+    ),
+    Case("pyarrow is not installed", words("aime24"), ("needs the package pyarrow",), AIME, prepare=without("pyarrow")),
     Case("a set named twice", ["data", "aime24", "aime24"], ("aime24: named twice",), absent=("data",)),
     Case("a set that is not known", ["data", "aime23"], ("did you mean 'aime25'?",), absent=("data",)),
     Case("a template that is not known", ["data", "aime24", "--template", "quen"], ("did you mean 'qwen'?",)),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from bad_input import Case
-from made_up_evaluations import answering, benchmark, columns, lines, sample, words
+from bad_server import endpoint_cases
+from made_up_evaluations import answering, benchmark, columns, lines, sample, without, words
 
 from hicra_verl.version import __version__
 
@@ -25,22 +25,6 @@ def held(folder: Path) -> Callable[[], None]:
     stream = (folder / "out" / ".lock").open("a")
     fcntl.flock(stream, fcntl.LOCK_EX)
     return stream.close
-
-
-def without(module: str) -> Callable[[Path], Callable[[], None]]:
-    """As if a package were not installed."""
-
-    def prepare(folder: Path) -> Callable[[], None]:
-        kept = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == module}
-        sys.modules[module] = None  # type: ignore[assignment]
-
-        def undo() -> None:
-            del sys.modules[module]
-            sys.modules.update(kept)
-
-        return undo
-
-    return prepare
 
 
 def both(*steps: Callable[[Path], Callable[[], None] | None]) -> Callable[[Path], Callable[[], None]]:
@@ -292,8 +276,16 @@ def resuming() -> list[Case]:
     ]
 
 
+KEPT = ("a password in --base-url", "a --base-url that is none", "a key that no header takes", "the server: echo")
+ASKED = ["eval", "amc23", "--model", "m", "-o", "out"]
 CASES = [
     *ranges(),
+    *(
+        case
+        for case in endpoint_cases(ASKED, GOOD)
+        if case.name in KEPT or ("its answer" in str(case.says) and "gzip" not in case.name)
+    ),
+    Case("an empty --base-url", [*ASKED, "--base-url", ""], ("--base-url",), GOOD),
     *files_of_ones_own(),
     *outputs(),
     *resuming(),

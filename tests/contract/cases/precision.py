@@ -141,9 +141,9 @@ RATING = [
     spoilt("rate: a cache of no JSON", "s/r.answers.jsonl", "{what\n", GOOD, "line 1", "remove the line"),
     spoilt("rate: ratings of no JSON", "s/r.jsonl", "{what\n", SHEET, "line 1", "remove the line"),
     spoilt("rate: a rating that is none", "s/r.jsonl", '{"name": "1", "value": 1}\n', SHEET, "line 1"),
-    spoilt("rate: items of no JSON", "s/items.json", "{", SHEET, "is not what it was"),
-    spoilt("rate: items that are a list", "s/items.json", "[]", SHEET, "is not what it was"),
-    spoilt("rate: no items", "s/items.json", '{"items": []}', SHEET, "is not what it was"),
+    spoilt("rate: items of no JSON", "s/items.json", "{", SHEET, "draw the sample again"),
+    spoilt("rate: items that are a list", "s/items.json", "[]", SHEET, "draw the sample again"),
+    spoilt("rate: no items", "s/items.json", '{"items": []}', SHEET, "draw the sample again"),
     spoilt("rate: an item without a phrase", "s/items.json", '{"items": [{"number": 1}]}', SHEET, "field 'items'"),
     spoilt(
         "rate: a number that is text",
@@ -152,10 +152,7 @@ RATING = [
         SHEET,
         "field 'items'",
     ),
-    spoilt("rate: items nested too deep", "s/items.json", "[" * 100_000, SHEET, "is not what it was"),
-    spoilt(
-        "rate: items in UTF-16", "s/items.json", FILES["s/items.json"].encode("utf-16"), SHEET, "is not what it was"
-    ),
+    spoilt("rate: items nested too deep", "s/items.json", "[" * 100_000, SHEET, "draw the sample again"),
     spoilt("rate: a sheet in Latin-1", "s/r.tsv", "number\tphrase\trating\n1\té\t\n".encode("latin-1"), SHEET, "UTF-8"),
     spoilt("rate: a square as number", "s/r.tsv", "number\trating\n²\tyes\n", SHEET, "line 2, field 'number'"),
     spoilt("rate: a sheet that disagrees", "s/r.tsv", "number\trating\n1\tyes\n1\tno\n", SHEET, "line 3"),
@@ -220,7 +217,7 @@ SCORING = [
         "h.tsv, line 2, field 'number'",
         **{"h.tsv": "number\trating\n" + "1" * 5000 + "\tyes\n"},
     ),
-    scoring("no key", ["x/r.tsv", "y/q.tsv"], "s/key.json", "is not what it was", **{"s/key.json": "{"}),
+    scoring("no key", ["x/r.tsv", "y/q.tsv"], "s/key.json", "draw the sample again", **{"s/key.json": "{"}),
     scoring("a key that is a list", ["x/r.tsv", "y/q.tsv"], "s/key.json", **{"s/key.json": "[1]"}),
     scoring("a key without arms", ["x/r.tsv", "y/q.tsv"], "s/key.json, field 'arms'", **{"s/key.json": '{"arms": 7}'}),
     scoring("another sample's key", ["x/r.tsv", "y/q.tsv"], "s/key.json", **{"s/key.json": '{"arms": {"1": ["c"]}}'}),

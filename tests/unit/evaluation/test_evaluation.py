@@ -210,6 +210,7 @@ def test_two_evaluations_at_once_do_not_share_a_folder(tmp_path: Path) -> None:
     try:
         first = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while server.requests == 0:
+            assert first.poll() is None
             time.sleep(0.05)
         second = CliRunner().invoke(app, words(tmp_path, server.url))
         assert second.exit_code == 2

@@ -13,7 +13,7 @@ from made_up_solutions import TEXTS, candidates, sample_of, solutions, write
 from typer.testing import CliRunner
 
 from hicra_verl.cli import app
-from hicra_verl.mining.judging import JudgingError
+from hicra_verl.errors import HicraError
 from hicra_verl.mining.precision import fleiss_kappa, load_ratings, score, wilson_interval
 from hicra_verl.mining.sample import PrecisionError, load_items
 
@@ -161,5 +161,5 @@ def test_unfinished_ratings(content: str, message: str, tmp_path: Path) -> None:
     write(tmp_path / "c.jsonl", solutions(200))
     sample_of(tmp_path)
     (tmp_path / "x.tsv").write_text(content)
-    with pytest.raises(JudgingError, match=message):
+    with pytest.raises(HicraError, match=message):
         load_ratings(tmp_path / "x.tsv", load_items(tmp_path / "sample"))

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from hicra_verl import metrics
 from hicra_verl.config import HicraConfig
+from hicra_verl.errors import HicraError
 from hicra_verl.extensions import HicraConfigError
 from hicra_verl.grams import Gram, GramSet
 from hicra_verl.grams.matcher import GramMatcher
@@ -264,6 +265,15 @@ def test_a_resumed_run_continues_its_relative_measures(tmp_path: Path, capsys: p
     assert "hicra/perplexity_planning_relative" not in one_step(shaper(tmp_path, True), 2.0)
     assert "the run began with other grams" in (said := capsys.readouterr().out)
     assert "no values of the run's first step are kept" in said
+
+
+@pytest.mark.parametrize(
+    "kept", ["", "[1]", '{"grams": "x"}', '{"grams": "x", "values": {"a": "b"}}', "[" * 100_000, "\xff"]
+)
+def test_values_of_the_first_step_that_are_none(kept: str, tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(kept.encode("latin-1"))
+    with pytest.raises(HicraError, match="does not hold the values of the run's first step; remove the file"):
+        shaper(tmp_path, resumed=True)
 
 
 def test_measure_only_is_a_boolean() -> None:
