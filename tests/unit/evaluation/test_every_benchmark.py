@@ -100,9 +100,16 @@ def test_all_rows_are_answered_graded_and_in_the_table(
     assert not wrong  # each published answer, put into the box as it is, is right, and the other is not
 
     table = run("table", str(tmp_path / "out"), "--format", "markdown")
-    (line,) = [line for line in table.splitlines() if line.startswith("| m | x | ours |")]
-    shown = [cell.strip() for cell in line.strip("| ").split("|")[3:]]
-    for name, cell in zip([name for name in TITLES if name in names], shown, strict=True):
+    shown: dict[str, str] = {}
+    for line in table.splitlines():
+        cells = [cell.strip() for cell in line.strip("| ").split("|")]
+        if line.startswith("| model |"):
+            columns = cells
+        elif line.startswith("| m | x | ours |"):
+            shown |= zip(columns[3:], cells[3:], strict=True)
+    assert set(shown) == {TITLES[name] for name in names}
+    for name in names:
+        cell = shown[TITLES[name]]
         assert cell.startswith(f"{100 * sum(right[name].values()) / len(right[name]):.1f} ["), name
         whole = SOURCES[name].rows or 0
         assert cell.endswith("†") == (len(right[name]) < whole)
