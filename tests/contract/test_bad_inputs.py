@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 import re
 import resource
+import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import cases
@@ -26,6 +29,21 @@ def all_cases() -> list[object]:
         for case in importlib.import_module(f"cases.{module.name}").CASES:
             found.append(pytest.param(case, id=f"{module.name}: {case.name}"))
     return found
+
+
+DEVICES = {Path("/dev/null"): (1, 3), Path("/dev/full"): (1, 7)}
+
+
+@pytest.fixture(autouse=True)
+def _devices_stay() -> Iterator[None]:
+    """A command that replaces a device, run as root, would leave the machine without it."""
+    yield
+    for path, numbers in DEVICES.items():
+        if not stat.S_ISCHR(path.stat().st_mode):
+            path.unlink()
+            os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(*numbers))
+            path.chmod(0o666)
+            pytest.fail(f"{path} was replaced by a file; it has been made again")
 
 
 @pytest.mark.parametrize("case", all_cases())

@@ -206,19 +206,18 @@ CASES = [
         {"dynamics/metrics.csv": "Step,critic/score/mean\n1,2\n"},
         kept=("dynamics/metrics.csv",),
     ),
-    Case(
-        "matplotlib is not installed",
-        ["dynamics", "run"],
-        ("matplotlib", "hicra-verl[analysis]"),
-        RUN,
-        absent=("dynamics",),
-        prepare=without("matplotlib", unload="hicra_verl.analysis"),
-    ),
-    Case(
-        "tensorboard is not installed",
-        ["dynamics", "run"],
-        ("tensorboard",),
-        {"run/events.out.tfevents.1": b"x"},
-        prepare=without("tensorboard", unload="hicra_verl.analysis"),
+    *(
+        Case(
+            f"{package} is not installed",
+            ["dynamics", "run"],
+            (package, remedy),
+            files,
+            absent=absent,
+            prepare=without(package, unload="hicra_verl.analysis"),
+        )
+        for package, remedy, files, absent in (
+            ("matplotlib", "hicra-verl[analysis]", RUN, ("dynamics",)),
+            ("tensorboard", "pip install", {"run/events.out.tfevents.1": b"x"}, ()),
+        )
     ),
 ]

@@ -138,29 +138,13 @@ CASES = [
         )[1],
     ),
     # Runs of one name.
-    Case(
-        "two folders of one name",
-        ["report", "z1/run", "z2/run"],
-        ("2 runs",),
-        TWO,
-        code=0,
-        after=run_names("z1_run", "z2_run"),
-    ),
-    Case(
-        "seeds of one label",
-        ["report", "a=z1/run", "a=z2/run"],
-        ("2 runs",),
-        TWO,
-        code=0,
-        after=run_names("a_1", "a_2"),
-    ),
-    Case(
-        "a name that is another's label",
-        ["report", "run=z1/run", "z2/run"],
-        ("2 runs",),
-        TWO,
-        code=0,
-        after=run_names("run", "z2_run"),
+    *(
+        Case(name, ["report", *words], ("2 runs",), TWO, code=0, after=run_names(*names))
+        for name, words, names in (
+            ("two folders of one name", ["z1/run", "z2/run"], ["z1_run", "z2_run"]),
+            ("seeds of one label", ["a=z1/run", "a=z2/run"], ["a_1", "a_2"]),
+            ("a name that is another's label", ["run=z1/run", "z2/run"], ["run", "z2_run"]),
+        )
     ),
     # Metrics.
     bad_run("metrics that are no JSON", {"run/metrics.jsonl": METRICS + "?\n" + METRICS}, "line 3", "not valid JSON"),
@@ -355,14 +339,7 @@ CASES = [
     Case("an output in no folder", ["report", "run", "-o", "no/page.html"], ("mkdir -p",), RUN, absent=("no",)),
     Case("an output in no folder, before the run is read", ["report", "absent", "-o", "no/page.html"], ("mkdir -p",)),
     Case("an output on a full device", ["report", "run", "-o", "/dev/full"], ("No space left",), RUN),
-    Case(
-        "an output that is a device",
-        ["report", "run", "-o", "/dev/null"],
-        (),
-        RUN,
-        code=0,
-        after=lambda folder, printed: not Path("/dev/null").is_file() or (_ for _ in ()).throw(AssertionError),
-    ),
+    Case("an output that is a device", ["report", "run", "-o", "/dev/null"], (), RUN, code=0),
     Case("an output under /proc", ["report", "run", "-o", "/proc/1/page.html"], ("/proc/1/page.html",), RUN),
     Case(
         "an output on a nearly full disk",
