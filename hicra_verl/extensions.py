@@ -190,7 +190,9 @@ class Registry:
         if not colon and not offers:
             raise HicraConfigError(f"{where}: {nearest(name, known)} Your own: package.module:Object")
         try:
-            target = functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
+            target = importlib.import_module(module)
+            for part in attribute.split("."):
+                target = getattr(target, part)
         except (Exception, SystemExit) as error:  # whatever a guest's module does when it is imported
             raise HicraConfigError(
                 f"{where}: {path} cannot be imported ({type(error).__name__}: {error})",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,6 @@ from hicra_verl.grams.functions import token_functions
 from hicra_verl.grams.gramset import GramSet, load_grams
 from hicra_verl.grams.matcher import GramMatcher, Matches
 from hicra_verl.grams.token_bytes import load_tokenizer
-from hicra_verl.records import InputError as InputError
 from hicra_verl.records import Record, read_records, short
 from hicra_verl.version import __version__
 
@@ -82,11 +81,6 @@ def tag_file(
             note = f"{source.name} · gram set {gram_set.name} ({gram_set.sha256[:12]}) · hicra {__version__}"
             write_text(html, trace_html.render(traces, "Planning tokens", _printable(note)))
     return totals, gram_set
-
-
-def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line, row) of each record; see ``records.read_records``."""
-    return ((row.line, row.data) for row in read_records(path))
 
 
 def row_token_ids(row: Record, tokenizer: Any, vocabulary: int, text_field: str = "response") -> list[int]:

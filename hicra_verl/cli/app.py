@@ -9,8 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from hicra_verl.cli.door import USAGE_ERROR, Door, print_error
-from hicra_verl.grams.token_bytes import load_tokenizer as load_tokenizer
+from hicra_verl.cli.door import Door
 from hicra_verl.terminal import plain_console
 from hicra_verl.version import __version__
 
@@ -25,12 +24,6 @@ app = typer.Typer(
 )
 
 GramsOption = Annotated[str, typer.Option("--grams", help="Name of a shipped gram set, or path of a gram-set file.")]
-
-
-def fail(message: str) -> typer.Exit:
-    """Print an error; raise what is returned."""
-    print_error(message)
-    return typer.Exit(USAGE_ERROR)
 
 
 @contextmanager

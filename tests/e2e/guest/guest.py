@@ -13,7 +13,8 @@ from hicra_verl.rollout import RolloutBatch
 def long_tokens(batch: RolloutBatch, *, at_least: Annotated[int, Between(1)] = 4) -> torch.Tensor:
     """Tokens that spell so many bytes or more."""
     lengths = torch.tensor([len(spelt or b"") for spelt in batch.token_bytes])
-    return lengths[batch.token_ids] >= at_least
+    known = batch.token_ids.clamp(max=len(lengths) - 1)  # a policy may write ids that its tokenizer does not have
+    return lengths[known] >= at_least
 
 
 class Warmup:
