@@ -103,11 +103,12 @@ def mine(
     """
     from hicra_verl.files import check_outputs
     from hicra_verl.mining import mine as mining
+    from hicra_verl.mining import page as pages
     from hicra_verl.mining.corpus import open_corpus, solution_files
 
     words = mining.parse_words(n, allow or [])
     options = mining.Options(words, min_df, max_uses, openings, embedder, clusterer, cluster_size, keep, seed)  # type: ignore[arg-type]
-    page = mining.page_beside(output)
+    page = pages.page_beside(output)
     check_outputs(output, page, inputs=solution_files(corpus))
     opened = open_corpus(corpus, field, success)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -120,7 +121,7 @@ def mine(
             progress.update(tasks[step], completed=done, total=of)
 
         mined = mining.mine(opened, options, work or Path(f"{output}.work"), processes, ray, note)
-    grams = mining.save(mined, opened, options, name or output.stem, output)
+    grams = pages.save(mined, opened, options, name or output.stem, output)
     _show(mined, grams.name)
     print(
         f"{mined.solutions:,} solutions ({mined.megabytes:.1f} MB) · {mined.ngrams:,} n-grams · "

@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hicra_verl.grams.matcher import Matches
-    from hicra_verl.metrics.step import StepMetrics
     from hicra_verl.rollout import RolloutBatch
 
 PREFIX = "hicra/"
@@ -46,8 +45,8 @@ class Metric:
     unit: str
     formula: str
     source: str
-    value: Callable[[StepMetrics], Values] | None = None
-    add: Callable[[StepMetrics, RolloutBatch, Matches], None] | None = None
+    value: Callable[[Any], Values] | None = None
+    add: Callable[[Any, RolloutBatch, Matches], None] | None = None
     of: str | None = None
     compare: Callable[[float, float], float] | None = None
     texts: bool = False

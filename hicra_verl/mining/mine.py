@@ -21,15 +21,12 @@ from typing import Any, get_args
 import numpy as np
 
 from hicra_verl.errors import HicraError
-from hicra_verl.files import write_text
-from hicra_verl.grams.gramset import Gram, GramSet, save_grams
+from hicra_verl.grams.gramset import Gram, GramSet
 from hicra_verl.mining import counting
 from hicra_verl.mining.clustering import Clusterer, check_installed, cluster, embed
 from hicra_verl.mining.corpus import Corpus, CorpusError
 from hicra_verl.mining.ngrams import ALLOWABLE, MAX_N, Ints, Words
-from hicra_verl.mining.page import render
 from hicra_verl.records import whole_number
-from hicra_verl.version import __version__
 
 Progress = Callable[[str, int, int], None]
 
@@ -220,19 +217,6 @@ def _ranked(texts: list[str], df: Ints, labels: Ints, cluster_df: Ints, keep: fl
         Cluster(int(cluster_df[label]), place < kept, found)
         for place, (label, found) in enumerate(zip(ranked, listed, strict=True))
     )
-
-
-def page_beside(output: Path) -> Path:
-    """Where the page about a set goes."""
-    return output.with_suffix(".html") if output.name else output
-
-
-def save(mined: Mined, corpus: Corpus, options: Options, name: str, output: Path) -> GramSet:
-    """Write the gram set, and beside it the page."""
-    grams = as_gram_set(mined, corpus, options, name, __version__)
-    save_grams(grams, output)
-    write_text(page_beside(output), render(mined, f"Strategic grams: {grams.name}", dict(grams.provenance)))
-    return grams
 
 
 def as_gram_set(mined: Mined, corpus: Corpus, options: Options, name: str, version: str) -> GramSet:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import html
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from hicra_verl.files import write_text
+from hicra_verl.grams.gramset import GramSet, save_grams
+from hicra_verl.mining.corpus import Corpus
+from hicra_verl.mining.mine import Mined, Options, as_gram_set
 from hicra_verl.pages import fill, script_data
-
-if TYPE_CHECKING:
-    from hicra_verl.mining.mine import Mined
+from hicra_verl.version import __version__
 
 SHOWN_DROPPED = 300  # of the clusters that were not kept, the most frequent
 
@@ -38,3 +40,16 @@ def render(mined: Mined, title: str, provenance: dict[str, object]) -> str:
         "DATA": script_data(clusters),
     }
     return fill("hicra_verl.mining", "page.html", parts)
+
+
+def page_beside(output: Path) -> Path:
+    """Where the page about a set goes."""
+    return output.with_suffix(".html") if output.name else output
+
+
+def save(mined: Mined, corpus: Corpus, options: Options, name: str, output: Path) -> GramSet:
+    """Write the gram set, and beside it the page."""
+    grams = as_gram_set(mined, corpus, options, name, __version__)
+    save_grams(grams, output)
+    write_text(page_beside(output), render(mined, f"Strategic grams: {grams.name}", dict(grams.provenance)))
+    return grams
