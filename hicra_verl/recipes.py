@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hicra_verl.errors import HicraError, nearest
 from hicra_verl.evaluation.benchmarks import TITLES
+from hicra_verl.evaluation.results import OWN_ROW, row_name
 from hicra_verl.evaluation.table import paper_numbers
 from hicra_verl.records import read_json
 
@@ -165,3 +166,18 @@ def command(entry: Recipe, overrides: list[str]) -> str:
     if done.returncode:
         raise RecipeError(done.stderr.strip() or f"ended with code {done.returncode}", file=entry.script)
     return done.stdout.strip()
+
+
+def row_name_of(word: str) -> str:
+    """The row of the tables that ``hicra eval --row`` names: a recipe's, or one of one's own.
+
+    Raises:
+        RecipeError: if it is neither.
+    """
+    name = row_name(word, [entry.row for entry in all_recipes()])
+    if name == word:
+        try:
+            recipe(word)
+        except RecipeError as error:
+            raise RecipeError(f"--row {error} For a row of your own: --row {OWN_ROW}{word}") from error
+    return name

@@ -61,10 +61,12 @@ def evaluate(
     """
     from hicra_verl.evaluation.protocol import Evaluation, key_values, run_evaluation, sample_bar
     from hicra_verl.evaluation.sampling import Sampling
+    from hicra_verl.recipes import row_name_of
 
     for_template = key_values(template_argument or [], "--template-argument")
     for_vllm = key_values(vllm_argument or [], "--vllm-argument")
     sampling = Sampling(temperature, top_p, max_tokens, stop or [], for_template)
+    row = None if row is None else row_name_of(row)
     what = (benchmarks, model, output, sampling, data, template, row, samples, limit, seed, grams)
     asked = Evaluation(*what, base_url, replicas, gpus_each, for_vllm, concurrency, timeout_s)
     with sample_bar() as progress:

@@ -11,7 +11,6 @@ from typing import Any
 
 from hicra_verl.evaluation.benchmarks import SAMPLES, EvaluationError, Item, digest, load_benchmarks
 from hicra_verl.evaluation.engines import EndpointEngine, RayVllmEngine, VllmEngine
-from hicra_verl.evaluation.results import OWN_ROW, row_name
 from hicra_verl.evaluation.run import check_settings, evaluate, finished_samples, only_one
 from hicra_verl.evaluation.sampling import Engine, Sampling
 from hicra_verl.evaluation.summary import as_table, summarise, write_summary
@@ -61,7 +60,7 @@ class Evaluation:
         """What every sample in a folder has in common; no address of a server, which may hold a password."""
         return {
             "model": self.model,
-            "row": None if self.row is None else _row(self.row),
+            "row": self.row,
             "template": self.template,
             "sampling": vars(self.sampling),
             "samples": self.samples,
@@ -139,15 +138,3 @@ def sample_bar() -> Iterator[Callable[[int, int], None]]:
     with Progress(TextColumn("samples"), *columns, console=plain_console(stderr=True)) as bar:
         task = bar.add_task("samples", total=None)
         yield lambda count, total: bar.update(task, advance=count, total=total)
-
-
-def _row(word: str) -> str:
-    from hicra_verl.recipes import RecipeError, all_recipes, recipe
-
-    name = row_name(word, [entry.row for entry in all_recipes()])
-    if name == word:
-        try:
-            recipe(word)
-        except RecipeError as error:
-            raise EvaluationError(f"--row {error} For a row of your own: --row {OWN_ROW}{word}") from error
-    return name
