@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hicra_verl.extensions import Fraction as Fraction
     from hicra_verl.extensions import HicraConfigError as HicraConfigError
     from hicra_verl.extensions import needs as needs
+    from hicra_verl.extensions import selects as selects
     from hicra_verl.grams.gramset import Gram as Gram
     from hicra_verl.grams.gramset import GramSet as GramSet
     from hicra_verl.grams.gramset import load_grams as load_grams
@@ -48,7 +49,7 @@ _NAMES_OF_MODULES = {
     "advantage": ("shape_advantages",),
     "config": ("HicraConfig",),
     "errors": ("HicraError",),
-    "extensions": ("SELECTORS", "SHAPERS", "Between", "Fraction", "HicraConfigError", "needs"),
+    "extensions": ("SELECTORS", "SHAPERS", "Between", "Fraction", "HicraConfigError", "needs", "selects"),
     "grams.gramset": ("Gram", "GramSet", "load_grams", "save_grams"),
     "grams.matcher": ("GramMatcher",),
     "grams.token_bytes": ("token_bytes",),

@@ -31,8 +31,8 @@ class HicraConfig:
             response would get no blame at all. Paper: 0.2; 0 gives the base estimator.
         base: the verl estimator that computes the advantage HICRA shapes. Paper: GRPO.
         grams: the strategic grams: the name of a shipped set, or the path of a gram-set file. Paper: its own list.
-        selector: whose advantage is shaped; None for the shaper's own choice, which is ``grams`` unless it says
-            otherwise. Paper: the tokens of strategic grams.
+        selector: whose advantage is shaped; null for the shaper's default, which is mostly ``grams``. Paper: the
+            tokens of strategic grams.
         selector_args: the selector's arguments.
         shaping: what happens to their advantage. Paper: ``hicra``.
         shaping_args: the shaper's arguments.

@@ -52,7 +52,11 @@ def extensions_page(registry: Registry, title: str, about: str) -> str:
             parts.append(table(("argument", "values", "default"), rows))
         taken = registry.parameters_of(target)
         given = [setting for key, setting in registry.settings_of.items() if key in taken]
-        facts = {"Needs": getattr(target, "needs", ()), "Uses": given, "By default it selects": selected_by(target)}
+        facts = {
+            "Needs": [f for f in getattr(target, "needs", ()) if f != "planning_mask"],
+            "Uses": given,
+            "By default it selects": selected_by(target),
+        }
         parts += [f"{verb} {', '.join(f'`{word}`' for word in words)}.\n" for verb, words in facts.items() if words]
     return "\n".join(parts)
 
@@ -135,14 +139,18 @@ def table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     )
 
 
+USE = "+algorithm.hicra."
+NEEDS = " What one needs are fields of the batch; a trainer that lacks one refuses the run."
 NOTE = "<!-- Made from the code by `make docs`. -->"
 PAGES: dict[str, Callable[[], str]] = {
     "docs/settings.md": settings_page,
     "docs/selectors.md": lambda: extensions_page(
-        SELECTORS, "Selectors", "Which tokens a run favours: `algorithm.hicra.selector`."
+        SELECTORS,
+        "Selectors",
+        f"Which tokens a run favours: `{USE}selector=first_tokens {USE}selector_args.count=64`.{NEEDS}",
     ),
     "docs/shapers.md": lambda: extensions_page(
-        SHAPERS, "Shapers", "What happens to their advantage: `algorithm.hicra.shaping`."
+        SHAPERS, "Shapers", f"What happens to their advantage: `{USE}shaping=stare {USE}shaping_args.blame=0.9`.{NEEDS}"
     ),
     "docs/commands.md": commands_page,
     "hicra_verl/metrics/README.md": metrics_page,

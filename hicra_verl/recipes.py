@@ -140,7 +140,7 @@ def method_setting(name: str) -> str:
     known = method_names()
     if name not in known:
         files = [path.stem for path in (folder() / "shared" / "methods").glob("*.sh")]
-        raise RecipeError(f"METHOD={name[:60]}: no such method; {nearest(name, [*files, *known])}")
+        raise RecipeError(f"METHOD={name[:60]}: no such method; {nearest(name, sorted({*files, *known}))}")
     return f"algorithm.hicra.{known[name]}={name}"
 
 

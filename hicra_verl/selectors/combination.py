@@ -44,14 +44,18 @@ class _Combination:
 
 @SELECTORS.register("union")
 class Union(_Combination):
-    """The tokens that any of several selectors choose; of weights, the largest (ours)."""
+    """The tokens that any of several selectors choose; of weights, the largest (ours).
+
+    ``selector_args={of: [grams, {high_entropy: {fraction: 0.1}}]}``; one of your own: ``guest:long_tokens``, or with
+    arguments ``{selector: guest:long_tokens, args: {at_least: 10}}``.
+    """
 
     combine = staticmethod(torch.maximum)
 
 
 @SELECTORS.register("intersection")
 class Intersection(_Combination):
-    """The tokens that all of several selectors choose; of weights, the smallest (ours)."""
+    """The tokens that all of several selectors choose; of weights, the smallest (ours). Written as ``union`` is."""
 
     combine = staticmethod(torch.minimum)
 

@@ -19,13 +19,13 @@ def hicra(advantages: torch.Tensor, mask: torch.Tensor, batch: RolloutBatch, *, 
 
 @SHAPERS.register("credit_only")
 def credit_only(advantages: torch.Tensor, mask: torch.Tensor, batch: RolloutBatch, *, alpha: float) -> torch.Tensor:
-    """``A + alpha * max(A, 0)`` on selected tokens: HICRA's credit without its mercy (ours)."""
+    """``A + alpha * max(A, 0)`` on selected tokens: the bonus on positive advantages only (ours)."""
     return advantages + alpha * mask * advantages.clamp(min=0) if alpha else advantages.clone()
 
 
 @SHAPERS.register("penalty_only")
 def penalty_only(advantages: torch.Tensor, mask: torch.Tensor, batch: RolloutBatch, *, alpha: float) -> torch.Tensor:
-    """``A + alpha * max(-A, 0)`` on selected tokens: HICRA's softened penalty without its credit (ours)."""
+    """``A + alpha * max(-A, 0)`` on selected tokens: the softened penalty on negative ones only (ours)."""
     return advantages + alpha * mask * (-advantages).clamp(min=0) if alpha else advantages.clone()
 
 
