@@ -70,11 +70,18 @@ def test_a_log_keeps_half_characters_and_line_separators(tmp_path: Path) -> None
     assert [row for _, row in read_log(tmp_path / "l.jsonl")] == rows
 
 
-@pytest.mark.parametrize("kind", ["drip", "silent"])
-def test_a_body_that_does_not_end_is_given_up_in_time(kind: str) -> None:
+def test_a_finish_reason_is_not_taken_for_a_refusal(tmp_path: Path) -> None:
+    answers = Answers(tmp_path / "a.jsonl")
+    found = dict(answers.ask(Endpoint(url("says-refused"), "m"), questions("a")))
+    assert (found["a"].finish_reason, answers.refused) == ("refusal", {})
+
+
+@pytest.mark.parametrize("kind", ["drip", "silent", "head-drip", "continue"])
+def test_an_answer_that_does_not_end_is_given_up_in_time(kind: str) -> None:
+    endpoint = Endpoint(url(kind), "m", timeout_s=0.3, retries=0)
     began = time.monotonic()
     with pytest.raises(EndpointError, match="its answer was not whole after 0.3 s"):
-        list(Endpoint(url(kind), "m", timeout_s=0.3, retries=0).ask_all(questions("a").values()))
+        list(endpoint.ask_all(questions("a").values()))
     assert time.monotonic() - began < 0.6
 
 
