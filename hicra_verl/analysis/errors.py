@@ -51,7 +51,7 @@ Explain in at most three sentences, then end with the letter in a box, such as \
 """
 CATEGORY = {"A": "Others", "B": "Others", "C": "Planning & Strategy"}
 GRADING_MISS = "D"
-NO_LETTER = "?"  # the judge named none: counted, and asked no second time
+NO_LETTER = "?"  # the judge named none: counted, and asked again the next time
 MAX_RESPONSE_CHARACTERS = 60_000  # ours: what a judge with a context of 32K tokens can read
 
 
@@ -160,7 +160,7 @@ def judge(
     answers: Answers,
     progress: Callable[[Answer], None] = lambda answer: None,
 ) -> list[str]:
-    """Have each failure judged once; answers that are kept are not asked for again.
+    """Have each failure judged once; answers that are kept and name a letter are not asked for again.
 
     Args:
         failures: what to judge.
@@ -179,7 +179,7 @@ def judge(
         for key, failure in zip(keys, failures, strict=True)
     }
     letters: dict[str, str] = {}
-    for key, answer in answers.ask(endpoint, questions):
+    for key, answer in answers.ask(endpoint, questions, lambda key, text: letter_of(text) != NO_LETTER):
         letters[key] = letter_of(answer.text)
         progress(answer)
     return [letters.get(key, NO_LETTER) for key in keys]

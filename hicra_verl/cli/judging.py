@@ -85,7 +85,8 @@ def annotate(
     print(f"{len(judged)} of {len(candidates)} judged, {len(made)} strategic; every judgement is in {sheet}")
     unjudged = [gram.text for gram in candidates if gram.text not in judged]
     if unjudged:
-        print(f"no usable answer about {len(unjudged)}, left out: {', '.join(unjudged[:5])}")
+        shown = ", ".join(unjudged[:5])
+        print(f"no usable answer about {len(unjudged)}, left out: {shown}; the same command asks again")
     if len(made) or not answers.refused:
         _save(made, output)
     answers.check_refusals("all others are judged")

@@ -34,6 +34,7 @@ def completion(content: Any, **more: Any) -> bytes:
 
 BODIES: dict[str, Callable[[dict[str, Any]], bytes]] = {
     "good": lambda body: completion(good(body)),
+    "unclear": lambda body: completion("I cannot say."),
     "choices-null": lambda body: b'{"choices": null}',
     "choices-text": lambda body: b'{"choices": "none"}',
     "choices-empty": lambda body: b'{"choices": []}',

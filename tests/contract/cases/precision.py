@@ -124,6 +124,21 @@ RATING = [
         after=rated("yes", "yes", "yes"),
     ),
     Case(
+        "rate: answers in the cache that say neither are asked for again",
+        GOOD,
+        ("3 of 3 rated",),
+        {**FILES, "s/r.answers.jsonl": "".join(answer(n, text="I cannot say.") for n in "123")},
+        code=0,
+        after=rated("yes", "yes", "yes"),
+    ),
+    Case(
+        "rate: answers that say neither",
+        [*BY_MODEL, "--base-url", url("unclear")],
+        ("0 of 3 rated", "no clear yes or no about 3", "the same command asks again"),
+        FILES,
+        code=0,
+    ),
+    Case(
         "rate: an answer of another judge",
         GOOD,
         ("s/r.answers.jsonl, line 1", "answers of m2, not of m"),
