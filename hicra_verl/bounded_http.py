@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import httpx
 
+MAX_REDIRECTS = 5  # ours; http to https, and a server that has moved, are two
+
 
 class Deadline:
     """The end of one request; entered, it hangs up on the server once the time is over.
@@ -59,7 +61,9 @@ def client(concurrency: int, timeout_s: float, headers: Mapping[str, str]) -> ht
     import httpx
 
     limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=0)
-    return httpx.Client(timeout=timeout_s, limits=limits, headers=dict(headers), follow_redirects=True)
+    return httpx.Client(
+        timeout=timeout_s, limits=limits, headers=dict(headers), follow_redirects=True, max_redirects=MAX_REDIRECTS
+    )
 
 
 def post(http: httpx.Client, url: str, content: str, seconds: float, most_bytes: int) -> tuple[httpx.Response, bytes]:

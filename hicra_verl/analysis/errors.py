@@ -213,8 +213,14 @@ class Opinions:
                 for category in dict.fromkeys(CATEGORY.values())
             ]
         ).save(folder)
-        result = {"prompt_version": PROMPT_VERSION, "judges": self.by_rater, "kappa": self.kappa}
+        judges = {rater: [_without_nan(row) for row in rows] for rater, rows in self.by_rater.items()}
+        result = {"prompt_version": PROMPT_VERSION, "judges": judges, "kappa": _without_nan(self.kappa)}
         write_json(folder / "errors.json", result)
+
+
+def _without_nan(values: Mapping[str, Any]) -> dict[str, Any]:
+    """With null for NaN, which JSON does not have."""
+    return {key: None if value != value else value for key, value in values.items()}
 
 
 def counts_by_step(failures: Sequence[Failure], letters: Sequence[str]) -> list[dict[str, Any]]:
