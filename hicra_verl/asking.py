@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from hicra_verl.append_log import AppendLogError, appending, read_log
@@ -46,20 +46,25 @@ class Answers:
             if isinstance(text, str) and text.strip():
                 self.kept[key] = Answer(text, "", 0, 0)
 
-    def ask(self, endpoint: Endpoint, questions: Mapping[str, Question]) -> Iterator[tuple[str, Answer]]:
+    def ask(
+        self,
+        endpoint: Endpoint,
+        questions: Mapping[str, Question],
+        usable: Callable[[str, str], bool] = lambda key, text: True,
+    ) -> Iterator[tuple[str, Answer]]:
         """Yield (key, answer) as they come, what is kept already first; refused questions are left to ``refused``.
 
         Args:
             endpoint: the model.
             questions: by key; the same key must mean the same question.
+            usable: whether a key's text is an answer to its question; what is kept but is none is asked for again.
 
         Raises:
             EndpointError: if the server does not answer; everything it has said is kept.
         """
-        for key in questions:
-            if key in self.kept:
-                yield key, self.kept[key]
-        missing = [key for key in questions if key not in self.kept]
+        missing = [key for key in questions if key not in self.kept or not usable(key, self.kept[key].text)]
+        for key in [key for key in questions if key not in set(missing)]:
+            yield key, self.kept[key]
         with appending(self.path) as append:
             for place, answer in endpoint.ask_all((questions[key] for key in missing), keep_refusals=True):
                 key = missing[place]

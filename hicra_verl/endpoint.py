@@ -6,15 +6,15 @@ import json
 import os
 import random
 import re
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from hicra_verl.bounded_http import client, post
 from hicra_verl.errors import HicraError
 from hicra_verl.records import short
 from hicra_verl.redact import HIDDEN, redact
@@ -66,7 +66,7 @@ class Endpoint:
         base_url: such as http://localhost:8000/v1.
         model: the name the server gives it.
         concurrency: requests in flight.
-        timeout_s: of one request: the server's silence, and the whole of an answer that trickles in.
+        timeout_s: of one request, from the connection to the end of the answer.
         retries: after time-outs, 429, 5xx and malformed answers; the pauses grow and heed Retry-After.
         api_key: if None, OPENAI_API_KEY, else none.
         per_minute: requests begun a minute, at most; 0 for no limit.
@@ -100,12 +100,8 @@ class Endpoint:
             self._secrets += [url.password] if len(url.password) > 3 else []
             if url.scheme not in ("http", "https") or not url.host:
                 raise httpx.InvalidURL("no http:// or https:// address")
-            self._http = httpx.Client(
-                timeout=timeout_s,
-                limits=httpx.Limits(max_connections=concurrency),
-                headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
-                follow_redirects=True,
-            )
+            headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+            self._http = client(concurrency, timeout_s, headers)
         except (httpx.InvalidURL, ValueError, OSError) as error:
             problem, remedy = self._said(f"{base_url}: {error}"), "give an address such as http://localhost:8000/v1"
             raise EndpointError(problem, field="--base-url", remedy=remedy) from None
@@ -158,23 +154,16 @@ class Endpoint:
         import httpx
 
         self._wait_for_turn()
-        deadline = time.monotonic() + self.timeout_s
-        late = _Fault(f"its answer was not whole after {self.timeout_s:g} s (--timeout-s)", -1)
-        held = bytearray()
         try:
-            with self._http.stream("POST", url, content=json.dumps(body)) as response, _hanging_up(response, deadline):
-                for chunk in response.iter_bytes():
-                    held += chunk
-                    if len(held) > MAX_ANSWER_BYTES:
-                        raise _Fault(f"its answer is longer than {MAX_ANSWER_BYTES >> 20} MiB")
+            response, held = post(self._http, url, json.dumps(body), self.timeout_s, MAX_ANSWER_BYTES)
+        except TimeoutError as error:
+            raise _Fault(f"its answer was not whole after {self.timeout_s:g} s (--timeout-s)", -1) from error
+        except BufferError as error:
+            raise _Fault(f"its answer is longer than {MAX_ANSWER_BYTES >> 20} MiB") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            if isinstance(error, httpx.TimeoutException) or time.monotonic() >= deadline:
-                raise late from error
             raise _Fault(self._said(f"{type(error).__name__}: {error}"), -1) from error
-        if time.monotonic() >= deadline:
-            raise late
         if response.status_code >= 400:
-            raise self._status(response.status_code, bytes(held), response.headers.get("Retry-After", ""))
+            raise self._status(response.status_code, held, response.headers.get("Retry-After", ""))
         try:
             return json.loads(held)
         except (ValueError, RecursionError) as error:
@@ -243,23 +232,6 @@ class Endpoint:
                 )
 
 
-@contextmanager
-def _hanging_up(response: Any, deadline: float) -> Iterator[None]:
-    """End a connection at its deadline; the client's own limit is of silence, which an answer in drops never meets."""
-
-    def hang_up() -> None:
-        with suppress(OSError, KeyError, AttributeError):  # it has ended by itself, or is no socket
-            response.extensions["network_stream"].get_extra_info("socket").shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(max(0.0, deadline - time.monotonic()), hang_up)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
 def _check_range(option: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise EndpointError(f"expected a number from {low:g} to {high:g}, got {value}", field=option)
@@ -281,6 +253,7 @@ def read_completion(data: Any) -> Answer:
         raise _Fault(f"its answer's choices[0].message.content is not text but {short(content)}", 0)
     counts = [usage.get(f"{kind}_tokens") if isinstance(usage, dict) else 0 for kind in ("prompt", "completion")]
     prompt, completion = (count if type(count) is int and 0 <= count < 2**53 else 0 for count in counts)
+    reason = "refusal" if reason == REFUSED else reason  # theirs: the model's, not the server's
     return Answer(whole_characters(content or ""), reason if isinstance(reason, str) else "None", prompt, completion)
 
 

@@ -132,6 +132,12 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def identity(path: Path) -> tuple[int, int]:
+    """What two names of one file have in common: links, symbolic and hard."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole; see ``writing``."""
     with writing(path) as stream:

@@ -18,6 +18,8 @@ T = TypeVar("T", dict[str, Any], list[Any])
 SUCCESS_FIELDS = ("correct", "score", "acc")
 """The fields that say whether a response succeeded, in the order they are looked for."""
 
+MAX_BYTES = 1 << 30  # ours, of what is read at once; the longest data sets so read take a tenth
+
 _REPAIR = "remove or repair the line"
 
 
@@ -108,7 +110,7 @@ def read_json(path: Path, remedy: str, kind: type[T] = dict) -> T:  # type: igno
         InputError: if the file cannot be read, or holds something else; ``remedy`` says what to do then.
     """
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(read_whole(path))
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", file=path, remedy=remedy) from error
     except (RecursionError, ValueError) as error:
@@ -118,6 +120,21 @@ def read_json(path: Path, remedy: str, kind: type[T] = dict) -> T:  # type: igno
         expected = "list" if kind is list else "object"
         raise InputError(f"expected a JSON {expected}, got {short(value)}", file=path, remedy=remedy)
     return value
+
+
+def read_whole(path: Path) -> bytes:
+    """What a file or a pipe of at most ``MAX_BYTES`` holds.
+
+    Raises:
+        InputError: if it is longer, or a device, which may have no end.
+    """
+    with path.open("rb") as stream:
+        if path.is_char_device() or path.is_block_device():
+            raise InputError("is a device, expected a file", file=path)
+        data = stream.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise InputError(f"is longer than {MAX_BYTES >> 20} MiB", file=path, remedy="is it another file?")
+    return data
 
 
 def parse_line(raw: bytes, path: Path, line: int) -> Record:

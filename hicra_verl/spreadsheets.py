@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hicra_verl.files import writing
-from hicra_verl.records import InputError, short
+from hicra_verl.records import InputError, read_whole, short
 
 _FORMULA = re.compile(r"'*[=+\-@＝＋－＠]")  # what a spreadsheet would run; the apostrophe makes it text
 
@@ -42,7 +42,7 @@ def read_table(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[st
     Raises:
         InputError: if it is no such table.
     """
-    data = path.read_bytes()
+    data = read_whole(path)
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         text = data.decode(encoding)

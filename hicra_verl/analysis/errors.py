@@ -51,7 +51,7 @@ Explain in at most three sentences, then end with the letter in a box, such as \
 """
 CATEGORY = {"A": "Others", "B": "Others", "C": "Planning & Strategy"}
 GRADING_MISS = "D"
-NO_LETTER = "?"  # the judge named none: counted, and asked no second time
+NO_LETTER = "?"  # the judge named none: counted, and asked again the next time
 MAX_RESPONSE_CHARACTERS = 60_000  # ours: what a judge with a context of 32K tokens can read
 
 
@@ -160,7 +160,7 @@ def judge(
     answers: Answers,
     progress: Callable[[Answer], None] = lambda answer: None,
 ) -> list[str]:
-    """Have each failure judged once; answers that are kept are not asked for again.
+    """Have each failure judged once; answers that are kept and name a letter are not asked for again.
 
     Args:
         failures: what to judge.
@@ -179,7 +179,7 @@ def judge(
         for key, failure in zip(keys, failures, strict=True)
     }
     letters: dict[str, str] = {}
-    for key, answer in answers.ask(endpoint, questions):
+    for key, answer in answers.ask(endpoint, questions, lambda key, text: letter_of(text) != NO_LETTER):
         letters[key] = letter_of(answer.text)
         progress(answer)
     return [letters.get(key, NO_LETTER) for key in keys]
@@ -213,8 +213,14 @@ class Opinions:
                 for category in dict.fromkeys(CATEGORY.values())
             ]
         ).save(folder)
-        result = {"prompt_version": PROMPT_VERSION, "judges": self.by_rater, "kappa": self.kappa}
+        judges = {rater: [_without_nan(row) for row in rows] for rater, rows in self.by_rater.items()}
+        result = {"prompt_version": PROMPT_VERSION, "judges": judges, "kappa": _without_nan(self.kappa)}
         write_json(folder / "errors.json", result)
+
+
+def _without_nan(values: Mapping[str, Any]) -> dict[str, Any]:
+    """With null for NaN, which JSON does not have."""
+    return {key: None if value != value else value for key, value in values.items()}
 
 
 def counts_by_step(failures: Sequence[Failure], letters: Sequence[str]) -> list[dict[str, Any]]:

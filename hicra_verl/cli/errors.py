@@ -66,6 +66,9 @@ def errors(
     opinions.save(output)
     _show(opinions)
     print(f"{output}: answers.jsonl, errors.json, errors.png (and .pdf, .svg, .csv)")
+    unclear = sum(found.count(causes.NO_LETTER) for found in letters.values()) - len(answers.refused)
+    if unclear > 0:
+        print(f'no letter in {unclear} answers, counted under "?"; the same command asks for them again')
     answers.check_refusals('they are counted under "?"')
 
 

@@ -26,8 +26,17 @@ ModelOption = Annotated[str, typer.Option("--model", help="The model's name ther
 ConcurrencyOption = Annotated[int, typer.Option(help="Requests in flight.")]
 PerMinuteOption = Annotated[float, typer.Option(help="Requests a minute, at most; 0 for no limit.")]
 TimeoutOption = Annotated[float, typer.Option(help="Of one request.")]
+
+
+def _check_price(price: tuple[float, float]) -> tuple[float, float]:
+    if not all(0 <= part < 1e9 for part in price):
+        raise typer.BadParameter(f"expected two numbers from 0 up, got {price[0]} {price[1]}")
+    return price
+
+
 PriceOption = Annotated[
-    tuple[float, float], typer.Option(help="Per million tokens asked and answered, to show the cost.")
+    tuple[float, float],
+    typer.Option(callback=_check_price, help="Per million tokens asked and answered, to show the cost."),
 ]
 ReviewerOption = Annotated[str, typer.Option(help="Who judges; the set's provenance says so.")]
 SheetOption = Annotated[
@@ -85,7 +94,8 @@ def annotate(
     print(f"{len(judged)} of {len(candidates)} judged, {len(made)} strategic; every judgement is in {sheet}")
     unjudged = [gram.text for gram in candidates if gram.text not in judged]
     if unjudged:
-        print(f"no usable answer about {len(unjudged)}, left out: {', '.join(unjudged[:5])}")
+        shown = ", ".join(unjudged[:5])
+        print(f"no usable answer about {len(unjudged)}, left out: {shown}; the same command asks again")
     if len(made) or not answers.refused:
         _save(made, output)
     answers.check_refusals("all others are judged")
@@ -116,6 +126,8 @@ def review(
     from hicra_verl.mining.local_page import serve
     from hicra_verl.mining.sheets import read_sheet, write_sheet
 
+    if sheet is not None and from_sheet is not None:
+        raise typer.BadParameter("--sheet writes a sheet and --from-sheet reads one; give one of the two")
     kept = Path(f"{output}.judgements.jsonl")
     inputs = [Path(grams), *solution_files(corpus or []), *([from_sheet] if from_sheet else [])]
     check_outputs(output, kept, *([sheet] if sheet else []), inputs=inputs)

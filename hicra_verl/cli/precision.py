@@ -94,8 +94,9 @@ def rate(
     sheets.write_sheet(table, phrases, ratings.latest, "rating")
     print(f"{table}: {len(ratings.latest)} of {len(phrases)} rated")
     if answers is not None:
-        if len(ratings.latest) + len(answers.refused) < len(phrases):
-            print(f"what {model} says of the others is no clear yes or no: {answers.path}")
+        unclear = len(phrases) - len(ratings.latest) - len(answers.refused)
+        if unclear > 0:
+            print(f"no clear yes or no about {unclear} ({answers.path}); the same command asks again")
         answers.check_refusals("all others are rated")
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from hicra_verl.asking import Answers
@@ -78,21 +79,25 @@ def prompt_for(phrases: Sequence[Phrase]) -> str:
 
 
 def read_answer(text: str, phrases: Sequence[Phrase]) -> dict[str, Judgement]:
-    """The judgements of an answer, by phrase name; what is malformed or of no phrase is left out."""
+    """The judgements of an answer, by phrase name, without what is malformed, contradicts itself or is of no phrase."""
     start, end = text.find("{"), text.rfind("}")
     try:
         listed = json.loads(text[start : end + 1])["judgements"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}
-    found = {}
+    found: dict[str, list[Judgement]] = {}
     for row in listed if isinstance(listed, list) else []:
         if not isinstance(row, dict) or not isinstance(row.get("strategic"), bool):
             continue
         number, function = row.get("number"), row.get("function")
         if type(number) is int and 1 <= number <= len(phrases) and function in FUNCTIONS:
             reason = " ".join(whole_characters(str(row.get("reason", ""))).split())[:REASON_CHARACTERS]
-            found[phrases[number - 1].name] = Judgement(row["strategic"], function, reason)
-    return found
+            found.setdefault(phrases[number - 1].name, []).append(Judgement(row["strategic"], function, reason))
+    return {
+        name: several[-1]
+        for name, several in found.items()
+        if len({(one.strategic, one.function if one.strategic else "") for one in several}) == 1
+    }
 
 
 def annotate(
@@ -103,7 +108,7 @@ def annotate(
     structured: bool = True,
     progress: Callable[[int, Answer | None], None] = lambda judged, answer: None,
 ) -> dict[str, Judgement]:
-    """Have phrases judged; answers that are kept, usable or not, are not asked for again.
+    """Have phrases judged; usable answers that are kept are not asked for again.
 
     Args:
         phrases: what to judge.
@@ -130,11 +135,15 @@ def annotate(
         questions = {
             key: Question([{"role": "user", "content": prompt_for(some)}], arguments) for key, some in asked.items()
         }
-        for key, answer in answers.ask(endpoint, questions):
+        for key, answer in answers.ask(endpoint, questions, partial(_usable, asked)):
             judged.update(read_answer(answer.text, asked[key]))
             progress(len(judged), answer)
         given_up.update(phrase.name for key in answers.refused.keys() & asked.keys() for phrase in asked[key])
     return judged
+
+
+def _usable(asked: Mapping[str, Sequence[Phrase]], key: str, text: str) -> bool:
+    return bool(read_answer(text, asked[key]))
 
 
 def _key(prompt: str, model: str, attempt: int) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hicra_verl.files import sha256_of
+from hicra_verl.files import identity, sha256_of
 from hicra_verl.records import SUCCESS_FIELDS, InputError, Record, open_parquet, parse_line
 
 PART_BYTES = 4 << 20  # ours; bounds what a worker holds to a few hundred MB
@@ -80,7 +80,7 @@ def solution_files(paths: Sequence[Path]) -> list[Path]:
     Raises:
         CorpusError: if there is no such file, or one is given twice.
     """
-    files: dict[Path, Path] = {}
+    files: dict[tuple[int, int], Path] = {}
     for path in paths:
         inside = sorted([*path.glob("*.jsonl"), *path.glob("*.parquet")]) if path.is_dir() else [path]
         found = [file for file in inside if file == path or not file.name.endswith(LOGS)]
@@ -91,10 +91,10 @@ def solution_files(paths: Sequence[Path]) -> list[Path]:
                 raise CorpusError("no such file; give JSONL or Parquet files with one solution a row", file=file)
             if file.suffix not in (".jsonl", ".parquet"):
                 raise CorpusError("expected .jsonl or .parquet", file=file)
-            if before := files.get(file.resolve()):
+            if before := files.get(identity(file)):
                 given = "is given twice" if before == file else f"is {before} once more"
                 raise CorpusError(f"{given}: its solutions would count twice", file=file, remedy="give it once")
-            files[file.resolve()] = file
+            files[identity(file)] = file
     return list(files.values())
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hicra_verl.files import identity
 from hicra_verl.mining.judging import JudgingError
 from hicra_verl.mining.rating import NO, YES
 from hicra_verl.mining.sample import Item, PrecisionError, load_items, load_key, phrases_of
@@ -77,10 +78,15 @@ def score(folder: Path, rating_files: Sequence[Path]) -> Result:
     items = load_items(folder)
     arms = load_key(folder, items)
     raters: dict[str, dict[int, bool]] = {}
+    read: dict[tuple[int, int], Path] = {}
     for path in rating_files:
         if path.stem in raters:
             raise PrecisionError(f"two raters are called {path.stem}", file=path, remedy="rename one of the two files")
-        raters[path.stem] = load_ratings(path, items)
+        ratings = load_ratings(path, items)
+        before = read.setdefault(identity(path), path)
+        if before != path:
+            raise PrecisionError(f"is {before} once more: one rater", file=path, remedy="give it once")
+        raters[path.stem] = ratings
     votes = {item.number: [ratings[item.number] for ratings in raters.values()] for item in items}
     names = sorted({arm for listed in arms.values() for arm in listed})
     results = {}

@@ -20,11 +20,17 @@ QUESTION = (
 )
 YES, NO = "yes", "no"
 
-# A "no" that goes on ("no doubt", "no computation") is no answer; a "yes" that does ("yes and no") may be none.
-_WORD = r"(yes(?!\s*(?:/|and\b|or\b)\s*no\b)|no(?=[^\w\s]|\s*\n|\s*$|\s+[^\w\s]))\b"
-_STATED = re.compile(rf"\b(?:answer|rating|verdict)\W*(?:is\b)?\W*{_WORD}")
+# A "no" that goes on ("no doubt", "no computation") is no answer; a "yes" that does ("yes and no", "yes would be
+# wrong") may be none.
+_YES = r"yes(?!\s*(?:/|and\b|or\b)\s*no\b)(?!\s+(?:is|isn|was|would|can|cannot|may|might|seems)\b)"
+_WORD = rf"({_YES}|no(?=[^\w\s]|\s*\n|\s*$|\s+[^\w\s]))\b"
+_STATED = re.compile(rf"\b(?:answer|rating|verdict)\W*(?:is\b\W*)?{_WORD}")
 _OPENING = re.compile(rf"\W*{_WORD}")
 _CLOSING = re.compile(r"(?:^|[^\w\s]|\b(?:so|then|hence|hm|therefore)\b)\W*(yes|no)[^\w)\]]*$")
+_ANYWHERE = re.compile(rf"\b({_YES}|no(?=[^\w\s]|\s*$|\s+(?:it|this|that)\b))\b")
+_NEGATION = re.compile(r"\b(?:not|cannot|never|hardly|neither|nor)\b|n['’]t\b|\bno doubt\b")
+_CLAUSE = re.compile(r"[^.,;:!?\n]*$")
+_NEAR = 200  # characters of a line or clause that are looked at: a search in a longer one would take long
 
 
 def prompt_for(phrase: Phrase) -> str:
@@ -38,18 +44,20 @@ def read_rating(text: str) -> str | None:
 
     Reasoning in ``<think>`` does not count. In this order: what is stated as the answer ("Answer: no"; the last such
     statement), how it opens ("Yes, it …"), how its last line closes ("…: no."), the only one of the words that occurs.
+    A word that is denied ("I would not say yes") counts in none of these.
     """
-    text = text.casefold().rpartition("</think>")[2].strip()
-    stated = _STATED.findall(text)
-    if stated:
-        return str(stated[-1])
-    opening = _OPENING.match(text)
-    closing = _CLOSING.search(text.rpartition("\n")[2])
-    found = opening or closing
+    text = text.casefold().rpartition("</think>")[2].partition("<think>")[0].strip()
+    *_, stated = (None, *_STATED.finditer(text))
+    last = text.rpartition("\n")[2]
+    last = last if len(last) <= _NEAR else f"x{last[-_NEAR:]}"
+    found = stated or _OPENING.match(text) or _CLOSING.search(last)
     if found:
-        return found[1]
-    words = set(re.findall(r"\b(?:yes|no)\b", text))
-    return words.pop() if len(words) == 1 else None
+        before = _CLAUSE.search(found.string[: found.start(1)][-_NEAR:])
+        return None if before and _NEGATION.search(before[0]) else found[1]
+    word = _ANYWHERE.search(text)
+    if word is None or len(set(re.findall(r"\b(?:yes|no)\b", text))) > 1 or _NEGATION.search(text[: word.start()]):
+        return None
+    return word[1]
 
 
 def open_ratings(folder: Path, rater: str, phrases: Sequence[Phrase]) -> tuple[Judgements, Path]:
@@ -84,7 +92,8 @@ def rate_by_model(
     answers: Answers,
     progress: Callable[[int, Answer | None], None] = lambda rated, answer: None,
 ) -> None:
-    """Have a model rate what has no rating yet, an item a question; what says neither yes nor no stays unrated.
+    """Have a model rate what has no rating yet, an item a question; what says neither yes nor no stays unrated,
+    and is asked again the next time.
 
     Args:
         phrases: the items.
@@ -99,7 +108,7 @@ def rate_by_model(
         if phrase.name not in ratings.latest
     }
     progress(len(ratings.latest), None)
-    for name, answer in answers.ask(endpoint, questions):
+    for name, answer in answers.ask(endpoint, questions, lambda name, text: read_rating(text) is not None):
         rating = read_rating(answer.text)
         if rating is not None:
             ratings.record(name, rating)

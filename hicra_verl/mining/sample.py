@@ -22,7 +22,7 @@ from hicra_verl.records import read_json, whole_number
 
 RANDOM_ARM = "random n-grams"
 CONTEXTS = 3
-MAX_DRAWS = 1_000  # places tried for each random n-gram wanted
+MAX_DRAWS = 5_000  # ours: places tried in a row without a new n-gram
 ITEMS_FILE, KEY_FILE = "items.json", "key.json"
 
 
@@ -94,19 +94,19 @@ def draw_sample(
     of_sets = {normalise(gram.text) for grams, _ in sets.values() for gram in grams}
     lengths = [len(text.split()) for text in sorted(arms)]
     texts = list(corpus.texts())
-    drawn = 0
-    for _ in range(MAX_DRAWS * random_count):
-        if drawn == random_count:
-            break
+    drawn = in_vain = 0
+    while drawn < random_count and in_vain < MAX_DRAWS:
+        in_vain += 1
         length = rng.choice(lengths)
         here = find_ngrams([texts[rng.randrange(len(texts))]], Words(length, length))
         if len(here.key):
             phrase = here.phrase(rng.randrange(len(here.key)))
             if phrase not in of_sets and phrase not in arms:
                 arms[phrase].add(RANDOM_ARM)
-                drawn += 1
+                drawn, in_vain = drawn + 1, 0
     if drawn < random_count:
-        raise PrecisionError(f"the corpus is too small for {random_count} random n-grams; lower --random")
+        problem = f"the corpus is too small for {random_count} random n-grams: {drawn} were found"
+        raise PrecisionError(problem, remedy="lower --random")
     phrases = sorted(arms)
     rng.shuffle(phrases)
     as_set = GramSet("sample", tuple(Gram(phrase, "other", "") for phrase in phrases))

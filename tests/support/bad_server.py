@@ -34,6 +34,7 @@ def completion(content: Any, **more: Any) -> bytes:
 
 BODIES: dict[str, Callable[[dict[str, Any]], bytes]] = {
     "good": lambda body: completion(good(body)),
+    "unclear": lambda body: completion("I cannot say."),
     "choices-null": lambda body: b'{"choices": null}',
     "choices-text": lambda body: b'{"choices": "none"}',
     "choices-empty": lambda body: b'{"choices": []}',
@@ -45,6 +46,7 @@ BODIES: dict[str, Callable[[dict[str, Any]], bytes]] = {
     "content-null": lambda body: completion(None),
     "usage-null": lambda body: completion(good(body), usage=None),
     "usage-text": lambda body: completion(good(body), usage={"prompt_tokens": "many", "completion_tokens": -1}),
+    "says-refused": lambda body: completion(good(body)).replace(b'"stop"', b'"refused"'),
     "half-characters": lambda body: completion(good(body) + " \ud83d"),
     "half-reason": lambda body: completion(good(body).replace("=1+1", "\\\\ud83d").replace("\\\\\\\\", "\\\\")),
     "list": lambda body: b"[1, 2]",
@@ -78,6 +80,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(200, gzip.compress(bytes(17 << 20), 1), {"Content-Encoding": "gzip"})
         elif kind == "circle":
             self.answer(307, b"", {"Location": self.path})
+        elif kind in ("head-drip", "continue"):
+            head = b"HTTP/1.1 200 OK\r\n" if kind == "head-drip" else b""
+            self.drip(head, b"X: y\r\n" if head else b"HTTP/1.1 100 Continue\r\n\r\n")
         else:
             piece, pause_s = {"endless": (1 << 20, 0), "drip": (1, 0.02), "silent": (1, 20)}[kind]
             self.stream(piece, pause_s)
@@ -94,11 +99,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Connection", "close")
         self.end_headers()
+        self.drip(b"", b" " * piece, pause_s)
+
+    def drip(self, first: bytes, then: bytes, pause_s: float = 0.05) -> None:
+        """Bytes, then others again and again."""
         self.close_connection = True
         until = time.monotonic() + 30
         try:
+            self.wfile.write(first)
             while time.monotonic() < until:
-                self.wfile.write(b" " * piece)
+                self.wfile.write(then)
                 time.sleep(pause_s)
         except OSError:
             pass  # the client has had enough
@@ -140,6 +150,8 @@ FAULTS = {
     "empty": "its answer is not JSON",
     "endless": "its answer is longer than 16 MiB",
     "gzip": "its answer is longer than 16 MiB",
+    "head-drip": "its answer was not whole after 0.2 s (--timeout-s)",
+    "continue": "its answer was not whole after 0.2 s (--timeout-s)",
     "silent": "its answer was not whole after 0.2 s (--timeout-s)",
     "drip": "its answer was not whole after 0.2 s (--timeout-s)",
     "later": "it asks to wait 7,200 s, longer than --timeout-s 0.2; try again then",

@@ -70,11 +70,52 @@ def test_a_log_keeps_half_characters_and_line_separators(tmp_path: Path) -> None
     assert [row for _, row in read_log(tmp_path / "l.jsonl")] == rows
 
 
-@pytest.mark.parametrize("kind", ["drip", "silent"])
-def test_a_body_that_does_not_end_is_given_up_in_time(kind: str) -> None:
+ROW = b'{"a": 1}\n'
+
+
+@pytest.mark.parametrize(
+    ("end", "rows", "bytes_kept"),
+    [
+        (b'{"a": 2}', [1, 2, 3], ROW + b'{"a": 2}\n'),
+        (b'{"a": "\xc3', [1, 3], ROW),
+        (b"{", [1, 3], ROW),
+        (b"", [1, 3], ROW),
+    ],
+)
+def test_a_last_line_without_an_end(end: bytes, rows: list[int], bytes_kept: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "l.jsonl"
+    path.write_bytes(ROW + end)
+    list(read_log(path))
+    assert path.read_bytes() == ROW + end  # reading writes nothing
+    with appending(path) as append:
+        append({"a": 3})
+    assert path.read_bytes() == bytes_kept + b'{"a": 3}\n'
+    assert [row["a"] for _, row in read_log(path)] == rows
+
+
+@pytest.mark.parametrize("end", [b"a note of mine", b"[1, 2", b"7", b"{what"])
+def test_a_last_line_that_was_never_a_row_is_not_removed(end: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "l.jsonl"
+    path.write_bytes(ROW + end)
+    with pytest.raises(AppendLogError, match=r"l\.jsonl, line 2: the last line has no end .* is it another file\?"):
+        list(read_log(path))
+    with pytest.raises(AppendLogError), appending(path):
+        pass
+    assert path.read_bytes() == ROW + end
+
+
+def test_a_finish_reason_is_not_taken_for_a_refusal(tmp_path: Path) -> None:
+    answers = Answers(tmp_path / "a.jsonl")
+    found = dict(answers.ask(Endpoint(url("says-refused"), "m"), questions("a")))
+    assert (found["a"].finish_reason, answers.refused) == ("refusal", {})
+
+
+@pytest.mark.parametrize("kind", ["drip", "silent", "head-drip", "continue"])
+def test_an_answer_that_does_not_end_is_given_up_in_time(kind: str) -> None:
+    endpoint = Endpoint(url(kind), "m", timeout_s=0.3, retries=0)
     began = time.monotonic()
     with pytest.raises(EndpointError, match="its answer was not whole after 0.3 s"):
-        list(Endpoint(url(kind), "m", timeout_s=0.3, retries=0).ask_all(questions("a").values()))
+        list(endpoint.ask_all(questions("a").values()))
     assert time.monotonic() - began < 0.6
 
 

@@ -10,6 +10,8 @@ from bad_input import Case
 from bad_server import endpoint_cases, url
 from made_up_runs import make_run
 
+from hicra_verl.analysis.errors import key_of, load_failures
+
 
 def rows(*changes: dict[str, Any]) -> str:
     whole = {"problem": "2 + 2?", "response": "5", "correct": False, "ground_truth": "4"}
@@ -23,7 +25,9 @@ GOOD = [*WORDS, "--base-url", url("good")]
 
 def counted(failures: int, unknown: int = 0) -> Any:
     def check(folder: Path, printed: str) -> None:
-        (row,) = json.loads((folder / "errors" / "errors.json").read_text())["judges"]["j #1"]
+        text = (folder / "errors" / "errors.json").read_text()
+        assert "NaN" not in text  # which is no JSON
+        (row,) = json.loads(text)["judges"]["j #1"]
         assert (row["failures"], row["?"]) == (failures, unknown)
 
     return check
@@ -37,9 +41,33 @@ def a_file(name: str, content: Any, *says: str, path: str = "r.jsonl") -> Case:
     return Case(name, ["errors", path, *GOOD[2:]], says, {path: content}, absent=("errors",))
 
 
+def unclear_before(folder: Path) -> None:
+    failures = load_failures(str(folder / "r.jsonl"), None, 200)
+    (folder / "errors").mkdir()
+    lines = [json.dumps({"model": "j", "key": key_of(one, "j", 0), "text": "Well."}) + "\n" for one in failures]
+    (folder / "errors" / "answers.jsonl").write_text("".join(lines))
+
+
 CASES = [
     *endpoint_cases(WORDS, FILES, ["choices-null", "content-list", "no-json", "endless", "later", "echo"]),
     Case("usage is null", [*WORDS, "--base-url", url("usage-null")], (), FILES, code=0, after=counted(3)),
+    Case(
+        "answers without a letter",
+        [*WORDS, "--base-url", url("unclear")],
+        ('no letter in 3 answers, counted under "?"; the same command asks for them again',),
+        FILES,
+        code=0,
+        after=counted(3, 3),
+    ),
+    Case(
+        "answers in the cache without a letter are asked for again",
+        GOOD,
+        (),
+        FILES,
+        prepare=unclear_before,
+        code=0,
+        after=counted(3),
+    ),
     Case(
         "one question that is always refused",
         [*WORDS, "--base-url", url("one-refused")],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
@@ -137,6 +138,13 @@ CASES = [
     Case("-o is a folder", ["mine", "c.jsonl", "-o", "{tmp}"], ("is a folder, expected a file",), FILES),
     Case("-o under a missing folder", ["mine", "c.jsonl", "-o", "no/out.json"], ("mkdir -p",), FILES),
     Case("-o under /proc", ["mine", "c.jsonl", "-o", "/proc/out.json"], ("/proc/out.json",), FILES, needs_mining),
+    Case(
+        "a hard link to a file beside it",
+        ["mine", "c.jsonl", "hard.jsonl", *WORDS[2:]],
+        ("is c.jsonl once more", "would count twice"),
+        FILES,
+        prepare=lambda folder: os.link(folder / "c.jsonl", folder / "hard.jsonl"),
+    ),
     Case("a file twice", ["mine", "c.jsonl", *WORDS[1:]], ("c.jsonl: is given twice", "would count twice"), FILES),
     Case(
         "-o is in the corpus's folder",

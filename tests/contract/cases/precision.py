@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ SAMPLE = [
     drawing("no count", ["--set", "a.json"], "expected SET=COUNT"),
     drawing("--random -5", ["--set", "a.json=1", "--random", "-5"], "--random"),
     drawing("--random 10^12", ["--set", "a.json=1", "--random", "1000000000000"], "--random"),
+    drawing("--random 90000 of a short corpus", ["--set", "a.json=1", "--random", "90000"], "too small for 90000"),
     drawing("more than occur", ["--set", "a.json=2"], "fewer than 2"),
     drawing("a file twice", ["--set", "a.json=1", "c.jsonl"], "is given twice"),
     drawing("no success field", ["--set", "a.json=1", "--success", "x"], "field 'x'", "line 1"),
@@ -124,6 +126,21 @@ RATING = [
         after=rated("yes", "yes", "yes"),
     ),
     Case(
+        "rate: answers in the cache that say neither are asked for again",
+        GOOD,
+        ("3 of 3 rated",),
+        {**FILES, "s/r.answers.jsonl": "".join(answer(n, text="I cannot say.") for n in "123")},
+        code=0,
+        after=rated("yes", "yes", "yes"),
+    ),
+    Case(
+        "rate: answers that say neither",
+        [*BY_MODEL, "--base-url", url("unclear")],
+        ("0 of 3 rated", "no clear yes or no about 3", "the same command asks again"),
+        FILES,
+        code=0,
+    ),
+    Case(
         "rate: an answer of another judge",
         GOOD,
         ("s/r.answers.jsonl, line 1", "answers of m2, not of m"),
@@ -170,6 +187,8 @@ RATING = [
     Case(
         "rate: --rater is the key", [*SHEET[:4], "key", "--sheet"], ("no name for a file",), FILES, kept=("s/key.json",)
     ),
+    Case("rate: --price nan nan", [*GOOD, "--price", "nan", "nan"], ("--price", "two numbers from 0 up"), FILES),
+    Case("rate: --price -1 1", [*GOOD, "--price", "-1", "1"], ("--price", "two numbers from 0 up"), FILES),
     Case("rate: a model without a server", BY_MODEL, ("both --base-url and --model",), FILES),
     Case("rate: --port 70000", [*RATE, "--port", "70000"], ("--port",), FILES),
     Case("rate: no room", GOOD, ("s/r.answers.jsonl: cannot be written",), FILES, file_limit=0),
@@ -196,6 +215,20 @@ def scoring(name: str, files: list[str], *says: str, **more: Any) -> Case:
 SCORING = [
     scoring("two raters of one name", ["x/r.tsv", "y/r.tsv", "y/q.tsv"], "two raters are called r", "rename one"),
     scoring("one file twice", ["x/r.tsv", "x/r.tsv"], "two raters are called r"),
+    Case(
+        "score: a hard link to a rater's file",
+        [*SCORE, "x/r.tsv", "hard.tsv"],
+        ("hard.tsv: is x/r.tsv once more",),
+        RATED,
+        prepare=lambda folder: os.link(folder / "x" / "r.tsv", folder / "hard.tsv"),
+    ),
+    Case(
+        "score: a link to a rater's file",
+        [*SCORE, "x/r.tsv", "link.tsv"],
+        ("link.tsv: is x/r.tsv once more",),
+        RATED,
+        prepare=lambda folder: (folder / "link.tsv").symlink_to("x/r.tsv"),
+    ),
     scoring("one rater", ["x/r.tsv"], "at least two raters"),
     scoring("no such file", ["x/r.tsv", "x/absent.tsv"], "absent.tsv"),
     scoring("a folder", ["x/r.tsv", "x"], "x"),

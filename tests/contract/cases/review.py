@@ -95,6 +95,16 @@ CASES = [
         code=0,
         after=accepted(*GRAMS[:2]),
     ),
+    Case(
+        "--sheet and --from-sheet",
+        [*FROM, "--sheet", "t.tsv"],
+        ("--from-sheet reads one",),
+        {**FILES, "s.tsv": sheet(ROW)},
+        absent=("t.tsv", "out.json", KEPT),
+    ),
+    Case(
+        "a sheet: a device", [*WORDS, "--from-sheet", "/dev/zero"], ("/dev/zero: is a device, expected a file",), FILES
+    ),
     Case("a sheet: not there", FROM, ("s.tsv",), FILES, absent=(KEPT,)),
     Case("a sheet: a folder", FROM, ("s.tsv",), FILES, prepare=lambda folder: (folder / "s.tsv").mkdir()),
     Case("a gram that is a formula", [*WORDS, "--sheet", "s.tsv"], (), FILES, code=0, after=no_formula),

@@ -25,7 +25,7 @@ from conftest import ROOT
 from fake_server import FakeServer
 from typer.testing import CliRunner
 
-from hicra_verl.append_log import AppendLogError, read_log
+from hicra_verl.append_log import AppendLogError, appending, read_log
 from hicra_verl.cli import app
 from hicra_verl.data.prepare import verl_row
 from hicra_verl.data.problems import Problem
@@ -241,7 +241,7 @@ def test_a_folder_is_of_one_set_of_problems(tmp_path: Path) -> None:
 
 
 def test_samples_cut_off_anywhere_go_on(tmp_path: Path) -> None:
-    """A full disk, or a crash, ends the file at any byte: whole lines count, what is left of another is taken away."""
+    """A full disk, or a crash, ends the file at any byte: whole rows count; of another nothing is left."""
     whole = "".join(
         json.dumps(asdict(Sample(f"é{n}", n, 0, "a\u2028b", "stop", 1, "1", True, "equal")), ensure_ascii=False) + "\n"
         for n in range(3)
@@ -249,8 +249,11 @@ def test_samples_cut_off_anywhere_go_on(tmp_path: Path) -> None:
     path = tmp_path / "s.jsonl"
     for size in range(len(whole) + 1):
         path.write_bytes(whole[:size])
-        assert len(load_samples(path)) == whole[:size].count(b"\n")
-        assert path.read_bytes() == whole[: whole[:size].rfind(b"\n") + 1]
+        rows = (whole[:size] + b"\n").count(b"}\n")  # one without its end counts, too
+        assert len(load_samples(path)) == rows
+        with appending(path):
+            pass
+        assert path.read_bytes() == b"".join(whole.splitlines(keepends=True)[:rows])
 
 
 def test_another_setting_does_not_share_a_result(tmp_path: Path) -> None:

@@ -98,9 +98,12 @@ def test_refusals_and_unusable_answers_are_asked_again_then_left_out(tmp_path: P
     assert {gram.text for gram in load_grams(tmp_path / "out.json")} == set(STEERS)
     assert "no usable answer about" in done.output
     asked = len(server.asked)
-    again, second = run_annotate(tmp_path, moody)
+    again, second = run_annotate(tmp_path)  # a better server is asked again, and only what is missing
     assert again.exit_code == 0
-    assert (asked > 8, len(second.asked)) == (True, 0)  # what was answered, usable or not, is not paid for twice
+    assert "10 of 10 judged" in again.output
+    assert (asked > 8, len(second.asked)) == (True, 4)
+    _, third = run_annotate(tmp_path)
+    assert len(third.asked) == 0  # what is usable is not paid for twice
 
 
 def test_a_dead_server_loses_nothing(tmp_path: Path) -> None:
@@ -160,6 +163,14 @@ def test_a_limit_of_requests_a_minute(tmp_path: Path) -> None:
 )
 def test_unusable_answers(text: str) -> None:
     assert read_answer(text, [Phrase("a", "a", "", [])]) == {}
+
+
+def test_an_answer_that_contradicts_itself_says_nothing_of_that_phrase() -> None:
+    def row(number: int, strategic: bool) -> dict[str, Any]:
+        return {"number": number, "strategic": strategic, "function": "other", "reason": ""}
+
+    text = json.dumps({"judgements": [row(1, True), row(2, True), row(1, False), row(2, True)]})
+    assert set(read_answer(text, [Phrase(name, name, "", []) for name in "ab"])) == {"b"}
 
 
 def test_an_answer_in_a_fence_is_read() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,18 @@ from hicra_verl.spreadsheets import escaped, read_table, unescaped, write_table
         ("yes or no", None),
         ("It is a plan (yes), not a step (no)", None),
         ("It carries no weight though yes it could", None),
+        ("I would not say yes.", None),
+        ('I would not say "yes".', None),
+        ("This isn't a yes", None),
+        ("The answer is not yes", None),
+        ("It is not true that the answer is yes.", None),
+        ("It does not compute, so the answer is yes.", "yes"),
+        ("Answer: not no", None),
+        ("Yes would be wrong here.", None),
+        ("No doubt it steers: it does.", None),
+        ("There is no computation here; the phrase proposes a plan.", None),
+        ("<think>yes yes", None),
+        ("<think>no</think>yes<think>no", "yes"),
         ("I cannot say.", None),
         ("know yesterday", None),
         ("", None),
@@ -43,6 +56,16 @@ from hicra_verl.spreadsheets import escaped, read_table, unescaped, write_table
 )
 def test_what_an_answer_says(text: str, rating: str | None) -> None:
     assert read_rating(text) == rating
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["answer" + "\n" * 100_000 + "x", "!" * 100_000 + "x", "answer yes no " * 50_000, "a" * 10**6 + ". answer: yes"],
+)
+def test_a_long_answer_is_read_in_time(text: str) -> None:
+    began = time.process_time()
+    read_rating(text)
+    assert time.process_time() - began < 1
 
 
 CELLS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
