@@ -186,6 +186,25 @@ CASES = [
         files={"e.parquet": table([{"response": 1}])},
     ),
     on("stats in the place of its corpus", "stats c.jsonl -o c.jsonl", "would replace", kept=("c.jsonl",)),
+    on(
+        "stats in the place of a file of its corpus",
+        "stats d -o d/c.jsonl",
+        "would replace",
+        files={"d/c.jsonl": TEXTS},
+        kept=("d/c.jsonl",),
+    ),
+    on(
+        "stats in the tokenizer's place",
+        "stats c.jsonl --tokenizer tok -o tok/tokenizer.json",
+        "among the files of tok",
+        prepare=tokenizer,
+    ),
+    on(
+        "placebo in the tokenizer's place",
+        "placebo c.jsonl --tokenizer tok -o tok/tokenizer.json",
+        "among the files of tok",
+        prepare=tokenizer,
+    ),
     on("stats to a missing folder", "stats c.jsonl -o no/s.md", "mkdir -p"),
     on(
         "stats on a full disk",

@@ -364,6 +364,20 @@ CASES = [
         kept=("run/rollouts/1.jsonl",),
     ),
     Case(
+        "an output that is its command",
+        ["report", "run", "-o", "run/command.txt"],
+        ("would replace the input",),
+        {**RUN, "run/command.txt": "hicra train"},
+        kept=("run/command.txt",),
+    ),
+    Case(
+        "an output that is the gram set",
+        ["report", "run", "--grams", "g.json", "-o", "g.json"],
+        ("would replace the input",),
+        {**RUN, "g.json": '{"schema_version": 1, "name": "g", "grams": [{"text": "so", "function": "other"}]}'},
+        kept=("g.json",),
+    ),
+    Case(
         "an output that is a link to itself",
         ["report", "run", "-o", "loop"],
         ("loop",),

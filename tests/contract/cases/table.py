@@ -129,6 +129,15 @@ def outputs() -> list[Case]:
     old = {"t.html": "the old table"}
     return [
         case("is a folder", "r", "is a folder, expected a file"),
+        case(
+            "is one of its samples",
+            "r/samples/amc23.jsonl",
+            "would replace the input",
+            files={"r/samples/amc23.jsonl": lines(sample())},
+            kept=("r/samples/amc23.jsonl",),
+        ),
+        case("is its summary", "r/summary.json", "would replace the input", kept=("r/summary.json",)),
+        case("is its settings", "./r/settings.json", "would replace the input", kept=("r/settings.json",)),
         case("is in a missing folder", "no/t.html", "its folder does not exist", "mkdir -p"),
         case("is in a file", "r/summary.json/t.html", "r/summary.json"),
         case("is where nothing can be made", "/proc/t.html", "/proc/t.html"),
