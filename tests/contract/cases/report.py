@@ -332,6 +332,8 @@ CASES = [
         code=0,
         after=inert,
     ),
+    Case("a run and its metrics", ["report", "a=run", "a=run/metrics.jsonl"], ("given twice", "two seeds"), RUN),
+    Case("a run and its rollouts", ["report", "a=run", "b=run/rollouts"], ("given twice", "run/rollouts/1.jsonl"), RUN),
     # The gram set.
     Case("no such gram set", ["report", "run", "--grams", "absent.json"], ("absent.json",), RUN),
     # Where it is written.
