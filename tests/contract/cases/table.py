@@ -113,6 +113,9 @@ def samples() -> list[Case]:
         case("whose last line is cut off", right[:-9], "line 1", "cut off"),
         case("that are gone", "", "holds no rows"),
         case("with a text for true", lines(sample(**{"correct": "false"})), "not a sample (correct)"),
+        case("with tokens of 400 digits", lines(sample(tokens=10**400)), "line 1", "not a sample (tokens)"),
+        case("with a negative number of tokens", lines(sample(tokens=-7)), "line 1", "not a sample (tokens)"),
+        case("with a grade that is none", lines(sample(grade="superb")), "line 1", "not a sample (grade)"),
         case("that agree", right, "100.0 [100.0,", code=0, env=wide),
         case("taken again after a refusal", refused + right, "100.0 [100.0,", code=0, env=wide),
     ]
