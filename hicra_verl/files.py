@@ -88,6 +88,10 @@ def make_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
+        try:
+            path.stat()
+        except OSError as reason:  # a link, in a circle or to nowhere
+            raise _unwritable(path, reason) from reason
         raise OutputError("is a file, expected a folder", file=path, remedy="give another folder") from error
     except (OSError, RuntimeError, ValueError) as error:
         raise _unwritable(path, error) from error

@@ -197,7 +197,12 @@ def outputs() -> list[Case]:
         Case("the output is a device", words("-o", "/dev/full"), ("/dev/full",), GOOD),
         Case("the output is under a device", words("-o", "/dev/full/x"), ("/dev/full/x",), GOOD),
         Case("the output is where nothing can be made", words("-o", "/proc/x"), ("/proc/x",), GOOD),
-        Case("the output is a circle of links", words(), ("out",), GOOD, prepare=circle),
+        Case(
+            "the output is a circle of links", words(), ("out: cannot be written", "in a circle"), GOOD, prepare=circle
+        ),
+        Case(
+            "more tokens than an engine counts", words("--max-tokens", "99999999999"), ("from 1 to 2147483647",), GOOD
+        ),
         Case(
             "the samples cannot be written",
             words(),

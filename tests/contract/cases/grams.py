@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,13 @@ CASES = [
     # stats, placebo
     on("stats --top -1", "stats c.jsonl --top -1", "--top"),
     on("stats on a missing corpus", "stats absent.jsonl", "absent.jsonl", "no such file"),
+    on(
+        "stats on a pipe",
+        "stats p.jsonl",
+        "p.jsonl: no regular file",
+        "save it as one",
+        files={"p.jsonl": lambda path: os.mkfifo(path)},
+    ),
     on("stats on an empty corpus", "stats e.jsonl", "e.jsonl", files={"e.jsonl": ""}),
     on("stats on an empty Parquet file", "stats e.parquet", "e.parquet", files={"e.parquet": b""}),
     on(

@@ -230,6 +230,7 @@ CASES = [
     ),
     broken("a tokenizer's settings that are a list", {"tokenizer_config.json": "[1]"}, "tokenizer", "tok"),
     broken("a tokenizer cut off", {"tokenizer.json": '{"version": "1.0", "trunc'}, "cannot be loaded", "again"),
+    broken("a tokenizer that is null", {"tokenizer.json": "null"}, "tokenizer.json: expected a JSON object, got null"),
     broken("an empty tokenizer", {"tokenizer.json": ""}, "cannot be loaded"),
     broken("a tokenizer that is a list", {"tokenizer.json": "[]"}, "cannot be loaded"),
     broken("settings nested deep", {"tokenizer_config.json": DEEP}, "cannot be loaded"),
