@@ -55,17 +55,27 @@ def check_output(path: Path) -> Path:
     return target
 
 
-def check_outputs(*outputs: Path, inputs: Iterable[Path] = ()) -> None:
+def check_outputs(*outputs: Path, inputs: Iterable[Path] = (), folders: Iterable[Path] = ()) -> None:
     """Refuse, before any work is done, outputs of which one would replace another, or one of the inputs.
 
+    Args:
+        outputs: the files to be written.
+        inputs: files that are read.
+        folders: folders that are read as a whole, such as a model's; no output may stand beside their files.
+
     Raises:
-        OutputError: if two of them are one file, or no file can be written there.
+        OutputError: if two of them are one file, one is an input's, or no file can be written there.
     """
+    closed = {Path(os.path.realpath(path)): path for path in folders}
     taken = {Path(os.path.realpath(path)): f"the input {path}" for path in inputs}  # a circle of links raises nothing
     for output in outputs:
         target = check_output(output)
         if target in taken:
             raise OutputError(f"would replace {taken[target]}", file=output, remedy="give -o another name")
+        for parent in (target.parent, Path(os.path.realpath(output.parent))):
+            if parent in closed:
+                problem = f"would stand among the files of {closed[parent]}, which are read"
+                raise OutputError(problem, file=output, remedy="give -o another folder")
         taken[target] = "another output of this command"
 
 
@@ -78,6 +88,10 @@ def make_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
+        try:
+            path.stat()
+        except OSError as reason:  # a link, in a circle or to nowhere
+            raise _unwritable(path, reason) from reason
         raise OutputError("is a file, expected a folder", file=path, remedy="give another folder") from error
     except (OSError, RuntimeError, ValueError) as error:
         raise _unwritable(path, error) from error

@@ -59,7 +59,8 @@ def tag_file(
         HicraError: naming the file, the line, the field and the remedy; then nothing has been written.
     """
     gram_set = load_grams(grams)
-    check_outputs(*(path for path in (output, html) if path is not None), inputs=[source, Path(grams).expanduser()])
+    outputs = [path for path in (output, html) if path is not None]
+    check_outputs(*outputs, inputs=[source, Path(grams).expanduser()], folders=[Path(tokenizer)])
     rows = list(read_records(source))  # before the tokenizer, whose library takes seconds to import
     loaded, table = load_tokenizer(tokenizer)
     matcher = GramMatcher(gram_set, table)

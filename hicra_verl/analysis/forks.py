@@ -87,7 +87,7 @@ def measure_forks(
     if not 0 < temperature < float("inf"):
         raise ForkError(f"--temperature {temperature}: expected a number above 0")
     make_folder(output)
-    check_outputs(output / NUMBERS, output / PAGE, inputs=[source])
+    check_outputs(output / NUMBERS, output / PAGE, inputs=[source], folders=[Path(model)])
     gram_set = load_grams(grams)
     pairs = [_pair(record) for record in islice(read_records(source), limit)]
     tokenizer, table = load_tokenizer(model)

@@ -57,7 +57,8 @@ def write_report(
     """
     check_output(output)
     measured = measure_runs(words, grams)
-    check_outputs(output, inputs=measured.sources)
+    commands = [command_file(run.path) for run in measured.runs]
+    check_outputs(output, inputs=[*measured.sources, *commands, Path(grams or "paper").expanduser()])
     recorded = [(run.name, recorded_configuration(run.path)) for run in measured.runs]
     configuration = "\n\n".join(f"{name}:\n{words}" for name, words in recorded if words)
     page = render(measured.runs, measured.texts, measured.grams, title, configuration)
@@ -195,9 +196,14 @@ def _table(columns: list[str], rows: list[list[str]], otherwise: str = "Nothing 
     return f"<div class=scroll><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
+def command_file(path: Path) -> Path:
+    """Where the command of a run is kept, if it is, given the run's folder or a file in it."""
+    return (path if path.is_dir() else path.parent) / "command.txt"
+
+
 def recorded_configuration(path: Path) -> str:
-    """The command of a run as its folder keeps it (``command.txt``), without its keys and passwords; or ""."""
-    command = (path if path.is_dir() else path.parent) / "command.txt"
+    """The command of a run as its folder keeps it, without its keys and passwords; or ""."""
+    command = command_file(path)
     if not command.is_file():
         return ""
     with command.open(encoding="utf-8", errors="replace") as stream:

@@ -128,14 +128,12 @@ def load_runs(words: Sequence[str]) -> list[Run]:
     Runs without a label are told apart by as much of their paths as it takes: ``a/run`` and ``b/run`` are a_run, b_run.
 
     Raises:
-        RunError: as ``load_run``; if one path is given twice, which would count as two seeds; if two would have one
+        RunError: as ``load_run``; if two share a file, so that one run would count as two seeds; if two would have one
             name.
     """
     runs = [load_run(one) for one in words]
     paths = [run.path.resolve() for run in runs]
-    again = next((run for place, run in enumerate(runs) if paths[place] in paths[:place]), None)
-    if again is not None:
-        raise RunError("given twice; it would count as two seeds", file=again.path, remedy="give each run once")
+    _check_distinct(runs)
     unlabelled = [place for place, one in enumerate(words) if not _is_labelled(one)]
     for parts in range(2, max((len(path.parts) for path in paths), default=0)):
         sizes = Counter(run.label for run in runs)
@@ -154,6 +152,17 @@ def load_runs(words: Sequence[str]) -> list[Run]:
     if clash is not None:  # such as a label "grpo_1" beside two runs labelled "grpo"
         raise RunError(f"two runs would be called {clash}", remedy="give one of them another label (LABEL=PATH)")
     return runs
+
+
+def _check_distinct(runs: Sequence[Run]) -> None:
+    read: dict[tuple[int, int], Run] = {}
+    for run in runs:
+        for file in run.sources:
+            status = file.stat()
+            other = read.setdefault((status.st_dev, status.st_ino), run)
+            if other is not run:
+                problem = f"given twice: {file} is of {other.path}, too, and would count as two seeds"
+                raise RunError(problem, file=run.path, remedy="give each run once")
 
 
 def held_out_metric(run: Run) -> str | None:

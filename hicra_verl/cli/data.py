@@ -27,7 +27,10 @@ def data(
     ] = Path("data"),
     template: Annotated[str, typer.Option("--template", help="Prompt template: qwen, llama or vision.")] = "qwen",
     origin: Annotated[
-        Path | None, typer.Option("--from", help="A local copy (folder or file) instead of the hub.")
+        Path | None,
+        typer.Option(
+            "--from", help="A local copy instead of the hub: a folder; or a file, then no pictures beside it."
+        ),
     ] = None,
     revision: Annotated[
         list[str] | None,

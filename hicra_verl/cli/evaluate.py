@@ -87,14 +87,14 @@ def table(
     Rows of one's own and further benchmarks follow the paper's. HICRA less GRPO is paired by problem, with a 95%
     bootstrap interval and what it says about chance.
     """
-    from hicra_verl.evaluation.results import load_results
+    from hicra_verl.evaluation.results import load_results, result_files
     from hicra_verl.evaluation.table import build
-    from hicra_verl.files import check_output, write_text
+    from hicra_verl.files import check_outputs, write_text
     from hicra_verl.tables import check_format, render
 
     check_format(form, to_file=output is not None)
     if output is not None:
-        check_output(output)
+        check_outputs(output, inputs=result_files(results or []))
     tables = [found.plain() for found in build(load_results(results or []))]
     if output is not None:
         write_text(output, render(tables, form))

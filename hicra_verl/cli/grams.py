@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,10 +34,12 @@ def _save(grams: GramSet, path: Path) -> None:
     print(f"{path}: {len(grams)} grams, sha256 {grams.sha256[:12]}")
 
 
-def _check(output: Path, *inputs: str | Path) -> None:
+def _check(output: Path, *sets: str, corpus: Sequence[Path] = (), tokenizer: str | None = None) -> None:
     from hicra_verl.files import check_outputs
+    from hicra_verl.mining.corpus import solution_files
 
-    check_outputs(output, inputs=[path for given in inputs if os.path.lexists(path := Path(given))])
+    given = [path for name in sets if os.path.lexists(path := Path(name))]
+    check_outputs(output, inputs=[*given, *solution_files(corpus)], folders=[Path(tokenizer)] if tokenizer else [])
 
 
 @grams_app.command()
@@ -57,7 +60,7 @@ def placebo(
     from hicra_verl.mining.corpus import ANY_SOLUTION, open_corpus
     from hicra_verl.mining.placebo import make_placebo
 
-    _check(output, match, *corpus)
+    _check(output, match, corpus=corpus, tokenizer=tokenizer)
     reference = load_grams(match)
     opened = open_corpus(corpus, field, ANY_SOLUTION)
     solutions = list(opened.texts())
@@ -236,7 +239,7 @@ def stats(
     from hicra_verl.mining.corpus import ANY_SOLUTION, open_corpus
 
     if output is not None:
-        _check(output, grams, *corpus)
+        _check(output, grams, corpus=corpus, tokenizer=tokenizer)
     gram_set = load_grams(grams)
     opened = open_corpus(corpus, field, ANY_SOLUTION)
     loaded, table_of_bytes = load_tokenizer(tokenizer) if tokenizer else (None, None)

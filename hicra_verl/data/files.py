@@ -18,6 +18,8 @@ def find_files(name: str, source: Source, origin: Path) -> dict[str, Path]:
     """
     if origin.is_file():
         return {origin.name: origin}
+    if not origin.is_dir():
+        raise DataError("no such folder or file", file=origin, remedy=f"--from takes a folder, or a file of {name}")
     listing = [path.relative_to(origin).as_posix() for path in origin.rglob("*") if path.is_file()]
     found = source.select(listing) or [path.name for path in sorted(origin.glob(f"{name}.*"))]
     if not found:

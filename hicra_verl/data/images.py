@@ -34,7 +34,7 @@ def media_type(content: bytes) -> str | None:
     return next((name for start, name in _STARTS.items() if content.startswith(start)), None)
 
 
-def image_bytes(image: dict[str, Any], folder: Path) -> bytes:
+def image_bytes(image: dict[str, Any], folder: Path | None) -> bytes:
     """A picture's file, whether the row holds it or names it.
 
     A name comes from the row, that is from a stranger: it may lead nowhere but into the data set's own folder or its
@@ -42,7 +42,7 @@ def image_bytes(image: dict[str, Any], folder: Path) -> bytes:
 
     Args:
         image: has ``bytes``, or a ``path``.
-        folder: the data set's.
+        folder: the data set's; None where only a file was given: then a name leads nowhere.
 
     Raises:
         UnusableRow: if there is no such picture, or what is there is none.
@@ -50,6 +50,8 @@ def image_bytes(image: dict[str, Any], folder: Path) -> bytes:
     content = image.get("bytes")
     name = image.get("path")
     if not content and name:
+        if folder is None:
+            raise UnusableRow("image beside the file", f"{name} is read only from a folder: --from FOLDER")
         content = _named(str(name), folder)
     if not isinstance(content, bytes) or not content:
         raise UnusableRow("image missing", "its cell is empty")
@@ -95,10 +97,19 @@ def _named(name: str, folder: Path) -> bytes:
         raise UnusableRow("image missing", f"{name[:80]!r} cannot be read") from error
     archive = own / ARCHIVE
     if archive.is_file():
+        if not _own_archive(archive.resolve(), own):
+            raise UnusableRow("image outside the data set's folder", f"{ARCHIVE} is a link out of it")
         for member in (name, name.removeprefix("images/")):
             if (content := _member(archive, member)) is not None:
                 return content
     raise UnusableRow("image missing", f"{name} is neither beside the file nor in {ARCHIVE}")
+
+
+def _own_archive(archive: Path, own: Path) -> bool:
+    """Whether it is in the data set's folder; in the hub's cache, files are links into the data set's ``blobs``."""
+    kept = [above.parent for above in own.parents if above.name == "snapshots"]
+    blobs = [folder / "blobs" for folder in kept if folder.name.startswith("datasets--")]
+    return any(archive.is_relative_to(folder) for folder in (own, *blobs))
 
 
 def _member(archive: Path, name: str) -> bytes | None:

@@ -24,13 +24,14 @@ from hicra_verl.records import InputError, open_parquet
 ROWS_AT_ONCE = 512  # ours: with images, some 100 MB
 
 
-def read_problems(source: Source, files: dict[str, Path], report: Report) -> Iterator[Placed]:
+def read_problems(source: Source, files: dict[str, Path], report: Report, alone: bool = False) -> Iterator[Placed]:
     """The problems of a data set's files; rows that cannot be used are counted in ``report.left_out``.
 
     Args:
         source: what they are.
         files: name in messages to file.
         report: where rows are counted.
+        alone: only the file was given, so what is beside it is not the data set's.
 
     Raises:
         DataError: if a file has other columns than known, or a cell another type.
@@ -42,18 +43,20 @@ def read_problems(source: Source, files: dict[str, Path], report: Report) -> Ite
             layout = layout or source.layout_of(list(record.data), str(path))
             report.rows += 1
             try:
-                problem = _usable(layout.read(record.data), path.parent)
+                problem = _usable(layout.read(record.data), None if alone else path.parent, source.kind)
             except UnusableRow as error:
                 report.leave_out(error.reason, where, str(error))
                 continue
             except (KeyError, TypeError, IndexError, AttributeError, ValueError, ArithmeticError) as error:
                 if isinstance(error, HicraError):
+                    if isinstance(error, DataError) and error.file is None:
+                        error.file, error.line = label, f"row {record.line}"
                     raise
                 raise DataError(f"{where}: unexpected content ({type(error).__name__}: {error})") from error
             yield where, problem
 
 
-def _usable(problem: Problem, folder: Path) -> Problem:
+def _usable(problem: Problem, folder: Path | None, kind: str) -> Problem:
     """The problem with every image as ``{"bytes": …}``: verl's workers may not see this folder."""
     if not problem.text:
         raise UnusableRow("no problem")
@@ -66,6 +69,8 @@ def _usable(problem: Problem, folder: Path) -> Problem:
     if re.search("[\ud800-\udfff]", "".join(texts)):
         raise UnusableRow("half of a character", "was an emoji cut in two?")
     if not problem.images:
+        if kind == "vision":
+            raise UnusableRow("image missing", "its cell is empty")
         return problem
     return replace(problem, images=tuple({"bytes": image_bytes(image, folder)} for image in problem.images))
 
@@ -148,7 +153,7 @@ def prepare(
     files = find_files(name, source, origin)
     inputs = {label: sha256_of(path) for label, path in files.items()}
     report = Report(name, source.hub, revision, template, inputs, published_rows=source.rows)
-    problems = read_problems(source, files, report)
+    problems = read_problems(source, files, report, alone=origin.is_file())
     if source.training:
         report.cleared_of = list(benchmarks)
         problems = decontaminate(deduplicate(problems, report), benchmarks, report)

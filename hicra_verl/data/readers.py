@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from hicra_verl.data.problems import Problem, Row, UnusableRow, as_answer, as_text, whole_number
+from hicra_verl.data.vision import pictures
 from hicra_verl.grading.answers import last_boxed
 
 Reader = Callable[[Row], Problem]
@@ -56,6 +57,5 @@ def verl(row: Row) -> Problem:
     text = as_text(row["prompt"][-1]["content"])
     text = _ASKED_AFTER.sub("", _DAPO_AFTER.sub("", _DAPO_BEFORE.sub("", text)))
     extra = row.get("extra_info") or {}
-    images = tuple(dict(image) for image in row.get("images") or ())
     answer = as_answer(row["reward_model"]["ground_truth"])
-    return Problem(text, answer, images=images, identity=as_text(extra.get("index")))
+    return Problem(text, answer, images=pictures(row, "images"), identity=as_text(extra.get("index")))

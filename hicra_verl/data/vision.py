@@ -10,8 +10,9 @@ import re
 from string import ascii_uppercase
 from typing import Any
 
-from hicra_verl.data.problems import IMAGE, Problem, Row, UnusableRow, as_answer, as_text
+from hicra_verl.data.problems import IMAGE, DataError, Problem, Row, UnusableRow, as_answer, as_text
 from hicra_verl.grading.answers import Kind
+from hicra_verl.records import short
 
 BY_LETTER = "Answer with the letter of the right choice."  # ours
 EMMA_PICTURES = tuple(f"image_{number}" for number in range(1, 6))
@@ -22,15 +23,21 @@ _LISTED_OPTION = re.compile(r"^\s*([A-H])\s*[:.]\s*(.*?)\s*$", re.MULTILINE)
 
 
 def pictures(row: Row, *columns: str) -> tuple[dict[str, Any], ...]:
-    """The pictures in these columns, in order: each cell a path, an encoded picture, a list of them, or null."""
+    """The pictures in these columns, in order: each cell a path, an encoded picture, a list of them, or null.
+
+    Raises:
+        DataError: if a cell holds something else.
+    """
     found: list[dict[str, Any]] = []
     for column in columns:
         value = row.get(column)
         for picture in value if isinstance(value, list) else [value]:
             if isinstance(picture, str) and picture:
                 found.append({"path": picture})
-            elif picture:
+            elif isinstance(picture, dict):
                 found.append(dict(picture))
+            elif picture:
+                raise DataError(f"unexpected content: expected a picture, got {short(picture)}", field=column)
     return tuple(found)
 
 

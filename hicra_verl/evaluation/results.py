@@ -95,6 +95,15 @@ def row_name(word: str, known: Iterable[str]) -> str:
     return name
 
 
+def result_files(folders: Sequence[Path]) -> list[Path]:
+    """Every file of these folders that results are read from."""
+    return [
+        file
+        for folder in folders
+        for file in (folder / SETTINGS_FILE, folder / SUMMARY_FILE, *folder.glob("samples/*.jsonl"))
+    ]
+
+
 def load_results(folders: Sequence[Path]) -> list[Row]:
     """Rows in the order of their first folder; results without a row go by their model.
 

@@ -17,7 +17,7 @@ from hicra_verl.endpoint import REFUSED
 from hicra_verl.evaluation.benchmarks import EvaluationError, Item
 from hicra_verl.evaluation.sampling import Completion, Engine, Request
 from hicra_verl.files import make_folder, write_json
-from hicra_verl.grading.grade import start
+from hicra_verl.grading.grade import REASONS, start
 from hicra_verl.grading.pool import GradingPool
 from hicra_verl.records import InputError, read_json
 
@@ -126,20 +126,25 @@ def distinct_samples(path: Path, rows: Iterable[tuple[int, dict[str, Any]]]) -> 
     """The samples of a file's numbered rows; see ``load_samples``."""
     samples: dict[tuple[str, int], Sample] = {}
     for number, row in rows:
-        try:
-            wrong = [name for name, value in row.items() if type(value) not in _TYPES[name]]
-            sample = Sample(**row)
-        except (KeyError, TypeError) as error:
-            wrong = [str(error)]
+        wrong = [name for name, value in row.items() if not _fits(name, value)]
+        wrong += [f"no {name}" for name in _TYPES if name not in row and name != "refusal"]
         if wrong:
             problem, remedy = f"not a sample ({', '.join(wrong)})", "remove the line to take it anew"
             raise AppendLogError(problem, file=path, line=number, remedy=remedy)
+        sample = Sample(**row)
         before = samples.get((sample.uid, sample.sample))
         if before is not None and before.finish_reason != REFUSED:
             problem = f"sample {sample.sample} of {sample.uid} is there twice: did two evaluations write here at once?"
             raise AppendLogError(problem, file=path, line=number, remedy="remove one of the two lines")
         samples[sample.uid, sample.sample] = sample
     return list(samples.values())
+
+
+def _fits(name: str, value: Any) -> bool:
+    """Whether a field of a sample may hold this."""
+    if type(value) not in _TYPES.get(name, ()) or (name == "grade" and value not in (*REASONS, REFUSED)):
+        return False
+    return type(value) is not int or 0 <= value < 2**53
 
 
 def evaluate(

@@ -32,7 +32,7 @@ class Sampling:
         for name, value, fits, wanted in (
             ("--temperature", self.temperature, 0 <= self.temperature <= 100, "a number from 0 to 100"),
             ("--top-p", self.top_p, 0 < self.top_p <= 1, "a number above 0, at most 1"),
-            ("--max-tokens", self.max_tokens, 1 <= self.max_tokens < 2**31, "a whole number from 1"),
+            ("--max-tokens", self.max_tokens, 1 <= self.max_tokens < 2**31, "a whole number from 1 to 2147483647"),
             ("--stop", self.stop, all(self.stop), "a text"),
         ):
             if not fits:

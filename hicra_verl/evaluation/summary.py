@@ -41,7 +41,7 @@ def summarise(samples: Sequence[Sample], grams: GramSet) -> dict[str, Any]:
         ``semantic_entropy_nats`` (over all responses), ``grades``: how many responses were graded how,
         ``finish_reasons``: how many ended how, and ``per_problem``: problem to [samples, correct samples].
         Refused requests are wrong samples without a response; where there are any, ``refusal`` says what the first
-        was refused for.
+        was refused for; where responses hold no text, ``without_text`` says how many.
     """
     by_problem: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
@@ -68,6 +68,9 @@ def summarise(samples: Sequence[Sample], grams: GramSet) -> dict[str, Any]:
     refusals = [sample.refusal for sample in samples if sample.finish_reason == REFUSED]
     if refusals:
         figures["refusal"] = refusals[0]
+    without_text = sum(not sample.response.strip() for sample in responses)
+    if without_text:
+        figures["without_text"] = without_text
     figures["per_problem"] = {uid: list(counts) for uid, counts in right.items()}
     return figures
 
@@ -132,6 +135,11 @@ def _notes(name: str, found: dict[str, Any]) -> list[str]:
         notes.append(
             f"{name}: counted as wrong because the engine refused the request: {ends[REFUSED]} of {found['samples']} "
             f"samples (the first: {found['refusal']}); the same command asks for them again"
+        )
+    if "without_text" in found:
+        notes.append(
+            f"{name}: {found['without_text']} answers without text, counted as wrong: did a reasoning model's server "
+            "keep the text to itself, or --max-tokens end its reasoning?"
         )
     rest = {reason: count for reason, count in ends.items() if reason not in ("stop", "length", REFUSED)}
     if rest:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hicra_verl.errors import HicraError
+from hicra_verl.records import InputError, read_json
 
 
 class UnsupportedTokenizerError(HicraError):
@@ -38,8 +39,20 @@ def load_tokenizer(name: str) -> tuple[Any, list[bytes | None]]:
     except Exception as error:  # whatever a damaged file makes that library raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         damaged = (Path(name) / "tokenizer.json").exists()
+        for file in ("tokenizer.json", "tokenizer_config.json"):
+            if (Path(name) / file).is_file():
+                reason = _not_json(Path(name) / file) or reason
         remedy = "download it again" if damaged else "give a folder with tokenizer.json, or a name on the hub"
         raise UnsupportedTokenizerError(f"the tokenizer {name} cannot be loaded ({reason})", remedy=remedy) from error
+
+
+def _not_json(path: Path) -> str:
+    """Why a file holds no JSON object, in better words than the library's; "" if it does."""
+    try:
+        read_json(path, "")
+    except InputError as error:
+        return f"{path.name}: {error.problem}"
+    return ""
 
 
 def token_bytes(tokenizer: Any) -> list[bytes | None]:

@@ -87,6 +87,8 @@ def solution_files(paths: Sequence[Path]) -> list[Path]:
         if not found:
             raise CorpusError("a folder without .jsonl or .parquet files", file=path)
         for file in found:
+            if file.exists() and not file.is_file():
+                raise CorpusError("no regular file, which is read more than once", file=file, remedy="save it as one")
             if not file.is_file():
                 raise CorpusError("no such file; give JSONL or Parquet files with one solution a row", file=file)
             if file.suffix not in (".jsonl", ".parquet"):

@@ -58,6 +58,17 @@ CASES = [
     Case("no run given", ["dynamics"], ("Missing argument",)),
     Case("no such run", ["dynamics", "absent"], ("absent", "no such run")),
     Case("a run twice", ["dynamics", "run", "run"], ("given twice",), RUN),
+    Case("a run and its metrics", ["dynamics", "a=run", "a=run/metrics.jsonl"], ("given twice", "two seeds"), RUN),
+    Case(
+        "a run and its rollouts", ["dynamics", "a=run", "b=run/rollouts"], ("given twice", "run/rollouts/1.jsonl"), RUN
+    ),
+    Case(
+        "a run and a hard link to its metrics",
+        ["dynamics", "a=run", "a=copy.jsonl"],
+        ("given twice", "two seeds"),
+        RUN,
+        prepare=lambda folder: (folder / "copy.jsonl").hardlink_to(folder / "run/metrics.jsonl"),
+    ),
     Case("two folders of one name", ["dynamics", "z1/run", "z2/run"], (), TWO, code=0, after=apart),
     Case("a link to itself", ["dynamics", "loop"], ("no such run",), prepare=link("loop", "loop")),
     Case(

@@ -197,7 +197,12 @@ def outputs() -> list[Case]:
         Case("the output is a device", words("-o", "/dev/full"), ("/dev/full",), GOOD),
         Case("the output is under a device", words("-o", "/dev/full/x"), ("/dev/full/x",), GOOD),
         Case("the output is where nothing can be made", words("-o", "/proc/x"), ("/proc/x",), GOOD),
-        Case("the output is a circle of links", words(), ("out",), GOOD, prepare=circle),
+        Case(
+            "the output is a circle of links", words(), ("out: cannot be written", "in a circle"), GOOD, prepare=circle
+        ),
+        Case(
+            "more tokens than an engine counts", words("--max-tokens", "99999999999"), ("from 1 to 2147483647",), GOOD
+        ),
         Case(
             "the samples cannot be written",
             words(),
@@ -271,6 +276,10 @@ def resuming() -> list[Case]:
         samples("with a line of another kind", '{"a": 1}\n' + WHOLE, "line 1", "not a sample"),
         samples("whose 'correct' is a text", lines(sample(correct="false")), "line 1", "correct"),  # type: ignore[arg-type]
         samples("whose tokens are a text", lines(sample(tokens="3")), "tokens"),
+        samples("whose tokens have 400 digits", WHOLE + lines(sample(tokens=10**400)), "line 9", "(tokens)"),
+        samples("whose tokens are negative", lines(sample(tokens=-7)), "line 1", "not a sample (tokens)"),
+        samples("whose grade is none", lines(sample(grade="superb")), "line 1", "not a sample (grade)"),
+        samples("with a line that lacks fields", '{"uid": "amc23-0"}\n', "line 1", "no sample, no", "no grade"),
         samples("taken twice", WHOLE + lines(TAKEN[3]), "line 9", "is there twice"),
         samples("of no problem", WHOLE + lines(sample("amc23-9")), "belong to no problem"),
     ]
@@ -366,6 +375,16 @@ CASES = [
         code=0,
         env={"OPENAI_API_KEY": "sk-secret"},
         after=no_secret,
+    ),
+    Case(
+        "answers without text",
+        words(),
+        ("8 answers without text", "--max-tokens"),
+        GOOD,
+        prepare=answering(""),
+        code=0,
+        after=sampled(8),
+        env={"COLUMNS": "300"},
     ),
     Case(
         "an answer with half a character",

@@ -200,6 +200,7 @@ CASES = [
     bad("a response longer than the model's positions", code=0, rows=json.dumps({"response": "so " * 600}) + "\n"),
     # Where it is written.
     bad("an output that is a file", "forks", "is a file", files={"forks": "mine"}, kept=("forks",)),
+    bad("an output that is the model's folder", "among the files of model", more=("-o", "model")),
     bad("an output under /proc", "/proc/1/x", "cannot be written", more=("-o", "/proc/1/x")),
     bad(
         "a folder where the page should be",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,13 @@ CASES = [
     # stats, placebo
     on("stats --top -1", "stats c.jsonl --top -1", "--top"),
     on("stats on a missing corpus", "stats absent.jsonl", "absent.jsonl", "no such file"),
+    on(
+        "stats on a pipe",
+        "stats p.jsonl",
+        "p.jsonl: no regular file",
+        "save it as one",
+        files={"p.jsonl": lambda path: os.mkfifo(path)},
+    ),
     on("stats on an empty corpus", "stats e.jsonl", "e.jsonl", files={"e.jsonl": ""}),
     on("stats on an empty Parquet file", "stats e.parquet", "e.parquet", files={"e.parquet": b""}),
     on(
@@ -186,6 +194,25 @@ CASES = [
         files={"e.parquet": table([{"response": 1}])},
     ),
     on("stats in the place of its corpus", "stats c.jsonl -o c.jsonl", "would replace", kept=("c.jsonl",)),
+    on(
+        "stats in the place of a file of its corpus",
+        "stats d -o d/c.jsonl",
+        "would replace",
+        files={"d/c.jsonl": TEXTS},
+        kept=("d/c.jsonl",),
+    ),
+    on(
+        "stats in the tokenizer's place",
+        "stats c.jsonl --tokenizer tok -o tok/tokenizer.json",
+        "among the files of tok",
+        prepare=tokenizer,
+    ),
+    on(
+        "placebo in the tokenizer's place",
+        "placebo c.jsonl --tokenizer tok -o tok/tokenizer.json",
+        "among the files of tok",
+        prepare=tokenizer,
+    ),
     on("stats to a missing folder", "stats c.jsonl -o no/s.md", "mkdir -p"),
     on(
         "stats on a full disk",

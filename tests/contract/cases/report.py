@@ -332,6 +332,8 @@ CASES = [
         code=0,
         after=inert,
     ),
+    Case("a run and its metrics", ["report", "a=run", "a=run/metrics.jsonl"], ("given twice", "two seeds"), RUN),
+    Case("a run and its rollouts", ["report", "a=run", "b=run/rollouts"], ("given twice", "run/rollouts/1.jsonl"), RUN),
     # The gram set.
     Case("no such gram set", ["report", "run", "--grams", "absent.json"], ("absent.json",), RUN),
     # Where it is written.
@@ -362,6 +364,20 @@ CASES = [
         ("would replace the input",),
         RUN,
         kept=("run/rollouts/1.jsonl",),
+    ),
+    Case(
+        "an output that is its command",
+        ["report", "run", "-o", "run/command.txt"],
+        ("would replace the input",),
+        {**RUN, "run/command.txt": "hicra train"},
+        kept=("run/command.txt",),
+    ),
+    Case(
+        "an output that is the gram set",
+        ["report", "run", "--grams", "g.json", "-o", "g.json"],
+        ("would replace the input",),
+        {**RUN, "g.json": '{"schema_version": 1, "name": "g", "grams": [{"text": "so", "function": "other"}]}'},
+        kept=("g.json",),
     ),
     Case(
         "an output that is a link to itself",

@@ -113,6 +113,9 @@ def samples() -> list[Case]:
         case("whose last line is cut off", right[:-9], "line 1", "cut off"),
         case("that are gone", "", "holds no rows"),
         case("with a text for true", lines(sample(**{"correct": "false"})), "not a sample (correct)"),
+        case("with tokens of 400 digits", lines(sample(tokens=10**400)), "line 1", "not a sample (tokens)"),
+        case("with a negative number of tokens", lines(sample(tokens=-7)), "line 1", "not a sample (tokens)"),
+        case("with a grade that is none", lines(sample(grade="superb")), "line 1", "not a sample (grade)"),
         case("that agree", right, "100.0 [100.0,", code=0, env=wide),
         case("taken again after a refusal", refused + right, "100.0 [100.0,", code=0, env=wide),
     ]
@@ -129,6 +132,15 @@ def outputs() -> list[Case]:
     old = {"t.html": "the old table"}
     return [
         case("is a folder", "r", "is a folder, expected a file"),
+        case(
+            "is one of its samples",
+            "r/samples/amc23.jsonl",
+            "would replace the input",
+            files={"r/samples/amc23.jsonl": lines(sample())},
+            kept=("r/samples/amc23.jsonl",),
+        ),
+        case("is its summary", "r/summary.json", "would replace the input", kept=("r/summary.json",)),
+        case("is its settings", "./r/settings.json", "would replace the input", kept=("r/settings.json",)),
         case("is in a missing folder", "no/t.html", "its folder does not exist", "mkdir -p"),
         case("is in a file", "r/summary.json/t.html", "r/summary.json"),
         case("is where nothing can be made", "/proc/t.html", "/proc/t.html"),

@@ -228,6 +228,19 @@ def test_virl_images_come_from_the_archive(hub: Path, tmp_path: Path) -> None:
     assert account["examples"]["repeated with another answer"] == ["39Krelease.parquet, row 7: 14, and 13 before"]
 
 
+def test_the_archive_may_be_a_link_within_the_hubs_cache(hub: Path, tmp_path: Path) -> None:
+    source, repository = SOURCES["virl39k"], tmp_path / "datasets--TIGER-Lab--ViRL39K"
+    snapshot = repository / "snapshots" / "0123"
+    snapshot.mkdir(parents=True)
+    (repository / "blobs").mkdir()
+    for number, name in enumerate(("39Krelease.parquet", "images.zip")):
+        (repository / "blobs" / str(number)).write_bytes((hub / source.hub / name).read_bytes())
+        (snapshot / name).symlink_to(f"../../blobs/{number}")
+    account = prepare("virl39k", source, snapshot, tmp_path / "out", "vision", {}, any_count=True)
+    assert account.problems > 0
+    assert "image outside the data set's folder" not in account.left_out
+
+
 def test_a_missing_image_and_a_mark_too_many_are_counted(hub: Path, tmp_path: Path) -> None:
     repository = hub / SOURCES["virl39k"].hub
     row = next(read_rows(repository / "39Krelease.parquet")).data
@@ -442,7 +455,7 @@ def test_the_command_on_local_files(tmp_path: Path) -> None:
         (["data", "check", "amc32"], "did you mean 'amc23'?"),
         (["data", "check", "--from", "/absent"], "`hicra data check` asks the hub"),
         (["data", "aime24", "--template", "quen"], "did you mean 'qwen'?"),
-        (["data", "aime24", "--from", "/absent"], "holds neither data/train-*.parquet"),
+        (["data", "aime24", "--from", "/absent"], "no such folder or file"),
         (["data", "aime24", "aime25", "--revision", "main"], "for which of aime24, aime25? Give NAME=main"),
         (["data", "aime24", "--revision", "aime25=main"], "aime25 is not among aime24"),
     ],
