@@ -46,6 +46,9 @@ class Door(TyperGroup):
         except BrokenPipeError:  # `hicra … | head` has seen enough
             sys.stderr.close()
             raise typer.Exit(1) from None
+        except MemoryError as error:
+            print_error(": ".join(filter(None, ("the memory does not suffice", str(error)))))
+            raise typer.Exit(1) from None
         except OSError as error:
             if error.filename is None and error.strerror is None:
                 raise
