@@ -27,7 +27,11 @@ ConcurrencyOption = Annotated[int, typer.Option(help="Requests in flight.")]
 PerMinuteOption = Annotated[float, typer.Option(help="Requests a minute, at most; 0 for no limit.")]
 TimeoutOption = Annotated[float, typer.Option(help="Of one request.")]
 PriceOption = Annotated[
-    tuple[float, float], typer.Option(help="Per million tokens asked and answered, to show the cost.")
+    tuple[float, float],
+    typer.Option(
+        help="Price of a million tokens asked and of a million answered, such as 0.5 1.5; without it no cost is shown.",
+        show_default=False,
+    ),
 ]
 ReviewerOption = Annotated[str, typer.Option(help="Who judges; the set's provenance says so.")]
 SheetOption = Annotated[

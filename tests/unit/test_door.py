@@ -9,10 +9,13 @@ import sys
 
 import pytest
 from conftest import ROOT
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from hicra_verl import grams
 from hicra_verl.cli import app
+from hicra_verl.cli.door import PANELS
+from hicra_verl.documentation import commands_below
 
 
 def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -47,3 +50,21 @@ def test_too_little_memory_is_one_message(monkeypatch: pytest.MonkeyPatch, said:
     assert ended.exit_code == 1
     assert "the memory does not suffice" in ended.output
     assert said in ended.output
+
+
+def test_help_has_an_order() -> None:
+    placed = [name for names in PANELS.values() for name in names]
+    assert sorted(placed) == sorted(get_command(app).commands)  # type: ignore[attr-defined]
+    printed = CliRunner().invoke(app, ["--help"]).output
+    places = [printed.index(f"─ {panel} ─") for panel in PANELS]
+    assert places == sorted(places)
+    assert "─ Commands ─" not in printed
+
+
+def test_arguments_are_named_in_capitals_and_defaults_in_words() -> None:
+    for name, command in commands_below("hicra", get_command(app)):
+        for each in command.params:
+            if each.param_type_name == "argument":
+                assert (each.metavar or "").lower() != (each.metavar or ""), f"{name}: {each.name}"
+            else:
+                assert not (isinstance(each.default, tuple) and each.show_default), f"{name}: {each.name}"
