@@ -80,7 +80,13 @@ def commands_page() -> str:
             if each.param_type_name == "argument":
                 word = each.metavar or each.name.upper()
                 usage.append(word if each.required or word.startswith("[") else f"[{word}]")
-            rows.append((f"`{word}`", "required" if each.required else shown(each.default), unmarked(each.help)))
+            rows.append(
+                (
+                    f"`{word}`",
+                    "required" if each.required else shown(each.default if each.show_default else None),
+                    unmarked(each.help),
+                )
+            )
         parts.append(f"## {name}\n\n{unmarked(command.help)}\n\n    {' '.join([*usage, '[OPTIONS]'])}\n")
         if rows:
             parts.append(table(("", "default", "meaning"), rows))

@@ -35,13 +35,13 @@ def check_output(path: Path) -> Path:
     """Refuse, before any work is done, a path that no file can be written to.
 
     Returns:
-        The file that will be written: ``path``, or what it links to.
+        The file that will be written: ``path``, or what it links to; a device or a pipe by the name it is given.
 
     Raises:
         OutputError: if it is a folder, or its folder does not exist or cannot be written to.
     """
     try:
-        target = path.resolve(strict=False)
+        target = path if is_stream(path) else path.resolve(strict=False)
         if target.is_dir():
             raise OutputError("is a folder, expected a file", file=path, remedy="add a file name to it")
         if not target.parent.is_dir():
@@ -53,6 +53,11 @@ def check_output(path: Path) -> Path:
             raise
         raise _unwritable(path, error) from error
     return target
+
+
+def is_stream(path: Path) -> bool:
+    """Whether a path is a device, a pipe or a link to one, such as ``/dev/stdout``, which may resolve to no path."""
+    return path.exists() and not path.is_dir() and not path.is_file()
 
 
 def check_outputs(*outputs: Path, inputs: Iterable[Path] = (), folders: Iterable[Path] = ()) -> None:
@@ -116,7 +121,7 @@ def writing(path: Path, *, binary: bool = False, newline: str | None = None) -> 
     text: dict[str, Any] = {} if binary else {"encoding": "utf-8", "newline": newline}
     mode = "wb" if binary else "w"
     try:
-        if target.exists() and not stat.S_ISREG(target.stat().st_mode):
+        if is_stream(target):
             with target.open(mode, **text) as stream:
                 yield stream
             return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -77,5 +79,8 @@ def _common(
 
 
 def main() -> None:
-    """Entry point of the ``hicra`` command."""
+    """Entry point of the ``hicra`` command; a terminal that lacks a letter gets its escape sequence."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app()

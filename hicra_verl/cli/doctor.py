@@ -28,7 +28,12 @@ def print_checks(title: str, checks: list[Check]) -> None:
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     grams: GramsOption = "paper",
-    ray: Annotated[bool, typer.Option(help="Also ask a fresh Ray worker (some seconds).")] = True,
+    ray: Annotated[
+        bool,
+        typer.Option(
+            help="Also ask a fresh Ray worker, which takes some seconds; --no-ray leaves it out.", show_default=False
+        ),
+    ] = True,
 ) -> None:
     """Say what is installed, registered and in force; exit 1 if a HICRA run would not work."""
     from hicra_verl import doctor as checks_of

@@ -30,9 +30,24 @@ EXTRAS = {
 }
 """The extra that brings a package, where it is not the package itself that has to be installed."""
 
+PANELS = {
+    "Set-up": ("doctor",),
+    "Data, training and evaluation": ("data", "recipes", "stages", "eval", "table"),
+    "Grams": ("tag", "grams", "mine", "annotate", "review", "precision"),
+    "After a run": ("dynamics", "report", "forks", "errors"),
+}
+"""The commands as a newcomer meets them."""
+
 
 class Door(TyperGroup):
     """All commands. What a person can put right is printed as one message; anything else is a fault of ours."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names in the order of ``PANELS``; each command is told its panel."""
+        for panel, names in PANELS.items():
+            for name in names:
+                self.commands[name].rich_help_panel = panel  # type: ignore[attr-defined]
+        return [name for names in PANELS.values() for name in names]
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -45,6 +60,9 @@ class Door(TyperGroup):
             message = missing(error.name or str(error))
         except BrokenPipeError:  # `hicra … | head` has seen enough
             sys.stderr.close()
+            raise typer.Exit(1) from None
+        except MemoryError as error:
+            print_error(": ".join(filter(None, ("the memory does not suffice", str(error)))))
             raise typer.Exit(1) from None
         except OSError as error:
             if error.filename is None and error.strerror is None:

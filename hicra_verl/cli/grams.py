@@ -140,8 +140,8 @@ def validate(paths: Annotated[list[Path], typer.Argument(metavar="FILE...", help
 
 @grams_app.command()
 def diff(
-    first: Annotated[str, typer.Argument(help="A set: name or path.")],
-    second: Annotated[str, typer.Argument(help="Another.")],
+    first: Annotated[str, typer.Argument(metavar="FIRST", help="A set: name or path.")],
+    second: Annotated[str, typer.Argument(metavar="SECOND", help="Another.")],
     corpus: Annotated[
         list[Path] | None, typer.Option("--corpus", help="Also compare what they flag in these solutions. Repeat it.")
     ] = None,
@@ -201,7 +201,7 @@ def merge(
 
 @grams_app.command()
 def drop(
-    grams: Annotated[str, typer.Argument(help="A set: name or path.")],
+    grams: Annotated[str, typer.Argument(metavar="SET", help="A set: name or path.")],
     output: OutputOption,
     fraction: Annotated[
         float,

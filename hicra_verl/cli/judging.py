@@ -36,7 +36,11 @@ def _check_price(price: tuple[float, float]) -> tuple[float, float]:
 
 PriceOption = Annotated[
     tuple[float, float],
-    typer.Option(callback=_check_price, help="Per million tokens asked and answered, to show the cost."),
+    typer.Option(
+        callback=_check_price,
+        help="Price of a million tokens asked and of a million answered, such as 0.5 1.5; without it no cost is shown.",
+        show_default=False,
+    ),
 ]
 ReviewerOption = Annotated[str, typer.Option(help="Who judges; the set's provenance says so.")]
 SheetOption = Annotated[

@@ -45,7 +45,9 @@ def list_recipes(context: typer.Context) -> None:
 
 
 @recipes_app.command(context_settings=PASSED_ON)
-def show(row: Annotated[str, typer.Argument(help="The row's name.")], overrides: Overrides = None) -> None:
+def show(
+    row: Annotated[str, typer.Argument(metavar="ROW", help="The row's name.")], overrides: Overrides = None
+) -> None:
     """Print the whole command that a row's script runs."""
     from hicra_verl.recipes import command, recipe
 
@@ -53,7 +55,9 @@ def show(row: Annotated[str, typer.Argument(help="The row's name.")], overrides:
 
 
 @recipes_app.command(context_settings=PASSED_ON)
-def run(row: Annotated[str, typer.Argument(help="The row's name.")], overrides: Overrides = None) -> None:
+def run(
+    row: Annotated[str, typer.Argument(metavar="ROW", help="The row's name.")], overrides: Overrides = None
+) -> None:
     """Run a row's script, in place of this process."""
     from hicra_verl.recipes import recipe
 
@@ -62,7 +66,9 @@ def run(row: Annotated[str, typer.Argument(help="The row's name.")], overrides: 
 
 @recipes_app.command()
 def method(
-    name: Annotated[str | None, typer.Argument(help="A selector's or a shaper's name; left out: all of them.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A selector's or a shaper's name; left out: all of them.")
+    ] = None,
 ) -> None:
     """Print the setting that METHOD=NAME stands for, in recipes/train.sh and wherever no file is the method's."""
     from hicra_verl.recipes import method_names, method_setting
@@ -72,7 +78,7 @@ def method(
 
 @recipes_app.command(context_settings=PASSED_ON)
 def check(
-    row: Annotated[str, typer.Argument(help="The row's name.")],
+    row: Annotated[str, typer.Argument(metavar="ROW", help="The row's name.")],
     overrides: Overrides = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
@@ -124,7 +130,7 @@ def costs(
 
 @app.command(context_settings=PASSED_ON)
 def stages(
-    plan: Annotated[Path, typer.Argument(help="The plan, such as recipes/shared/stages/paper.yaml.")],
+    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="The plan, such as recipes/shared/stages/paper.yaml.")],
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND…", help="A whole verl training command.")],
     stop: Annotated[bool, typer.Option("--stop", help="Obey the plan's stop rule; it is off otherwise.")] = False,
 ) -> None:

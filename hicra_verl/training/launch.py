@@ -17,17 +17,6 @@ ENV_VARS = "ray_kwargs.ray_init.runtime_env.env_vars"
 # What a person sets for trackers and hubs. Ray writes the values to its logs, so none that may be a secret goes there.
 FORWARDED = re.compile(r"(WANDB|HF|TRANSFORMERS|TENSORBOARD|MLFLOW|SWANLAB|TRACKIO)_\w+|VERL_FILE_LOGGER_(PATH|ROOT)")
 SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL|HEADERS", re.IGNORECASE)
-# The same in a command: what is set under a name that ends so, and the password in an address.
-_ENDS = (
-    r"[\w.+-]*(?:api[_-]?key|access[_-]?key|private[_-]?key|secret|passw(?:or)?d|credentials?|authorization"
-    r"|(?<!eos_)(?<!bos_)(?<!pad_)token)"
-)
-SECRET_NAME = re.compile(_ENDS, re.IGNORECASE)
-SECRET_VALUE = re.compile(
-    rf"""(\b{_ENDS}['"]?\s*[=:]\s*)(?:(?:Bearer|Basic)\s+)?(?:'[^']*'|"[^"]*"|[^,}}\s]+)""", re.IGNORECASE
-)
-IN_ADDRESS = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
-HIDDEN = "***"
 # Settings that verl or this package reads as a path in a process of the run.
 WRITTEN = ("trainer.default_local_dir", "trainer.rollout_data_dir", "trainer.validation_data_dir")
 DATA = ("data.train_files", "data.val_files")
@@ -61,20 +50,6 @@ def setting_words(settings: Mapping[str, Any]) -> list[str]:
         f"{key}={plain[value] if value is None or value is True or value is False else value}"
         for key, value in settings.items()
     ]
-
-
-def without_secrets(command: list[str]) -> list[str]:
-    """The command as it may be recorded: what a key, a token or a password is set to is left out."""
-    shown = []
-    hidden = False
-    for word in command:
-        hide, hidden = hidden, False
-        if word.startswith("-") and "=" not in word:
-            hidden = SECRET_NAME.fullmatch(word) is not None
-        elif hide:
-            word = HIDDEN
-        shown.append(IN_ADDRESS.sub(rf"\1{HIDDEN}@", SECRET_VALUE.sub(rf"\1{HIDDEN}", word)))
-    return shown
 
 
 def environment_words(given: Mapping[str, str], environment: Mapping[str, str], names: set[str]) -> list[str]:

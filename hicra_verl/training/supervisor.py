@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from hicra_verl.files import make_folder
+from hicra_verl.redact import redact_words
 from hicra_verl.training import launch
 from hicra_verl.training.best import note_steps_without_both, refuse_another_runs_best
 from hicra_verl.training.rules import StagesError
@@ -147,7 +148,7 @@ class Supervisor:
             f"+hicra_stages.obey_stop={str(self.obey_stop).lower()}",
             *launch.environment_words(self.given, environment, ours),
         ]
-        shown = shlex.join(launch.without_secrets(words))
+        shown = shlex.join(redact_words(words))
         with (self.folder / "command.txt").open("a", encoding="utf-8") as record:
             with contextlib.suppress(OSError):  # a file system without permissions
                 os.fchmod(record.fileno(), 0o600)

@@ -154,13 +154,15 @@ CASES = [
     ),
     run("a token of the hub", words=("+e={HF_TOKEN:hf_hidden}",), code=0, after=says_nothing_of("hf_hidden")),
     run("a password", words=("--password", "hidden-one"), code=0, after=says_nothing_of("hidden-one")),
-    run("a password in an address", words=("+u=http://me:hidden@h/",), code=0, after=says_nothing_of("hidden")),
+    run("a password in an address", words=("+u=http://me:hunter2@h/",), code=0, after=says_nothing_of("hunter2")),
+    run("a password of two words", words=("--password=hun ter2",), code=0, after=says_nothing_of("ter2")),
+    run("an address without http://", words=("--base-url", "u:hunter2@h/v1"), code=0, after=says_nothing_of("hunter2")),
     run(
         "an old record that all may read",
-        words=("+a.secret=hidden",),
+        words=("+a.secret=hunter2",),
         code=0,
         files={"run/command.txt": readable_record},
-        after=says_nothing_of("hidden"),
+        after=says_nothing_of("hunter2"),
     ),
     run(
         "a setting that only sounds like a secret",
