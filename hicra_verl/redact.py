@@ -16,7 +16,7 @@ _NO_SECRET_TOKEN = (
     "|response"
 )
 _NAME = (
-    rf"(?:(?:{_HOLDERS})[_-]?(?:keys?|tokens)"
+    rf"(?:(?:{_HOLDERS})[_-]?keys?|(?:api|access|auth|hf|hub)[_-]?tokens"
     r"|(?<![\w-])(?:--?)?key|(?-i:(?<=[A-Z0-9]_)KEY)"
     + "|"
     + "".join(rf"(?<!{word}[_-])" for word in _NO_SECRET_TOKEN.split("|"))
@@ -42,8 +42,8 @@ _RULES = (
     _rule(rf"(?<!-c )'({_PATH}{_NAME}=)(?:[^'\n]|'\"'\"')*'", rf"'\1{HIDDEN}'"),
     _rule(rf"(?<!-c )\"({_PATH}{_NAME}=)(?:\\.|[^\"\\\n])*\"", rf'"\1{HIDDEN}"'),
     # name=value; name: value, {"name": "value"}
-    _rule(rf"({_NAME}(?:\\?[\"'])?[ \t]*=[ \t]*)(?!--){_SCHEME}{_WORD}", rf"\1{HIDDEN}"),
-    _rule(rf"({_NAME}(?:\\?[\"'])?[ \t]*:[ \t]*)(?!--){_SCHEME}{_ENTRY}", rf"\1{HIDDEN}"),
+    _rule(rf"({_NAME}(?:\\?[\"'])?[ \t]*=(?:[ \t]+(?!--))?){_SCHEME}{_WORD}", rf"\1{HIDDEN}"),
+    _rule(rf"({_NAME}(?:\\?[\"'])?[ \t]*:(?:[ \t]+(?!--))?){_SCHEME}{_ENTRY}", rf"\1{HIDDEN}"),
     # --name value, '--name' 'value'; NAME value of an environment variable
     _rule(rf"((?<![^\s'\"])--?(?:[\w.-]*{_NAME}|key)[\"']?[ \t]+)(?!--){_WORD}", rf"\1{HIDDEN}"),
     _rule(rf"((?<![\w-]){_VARIABLE}[\"']?[ \t]+)(?!-){_WORD}", rf"\1{HIDDEN}"),

@@ -36,6 +36,8 @@ HIDES = [
     "--password='SECRET SECRET'",
     '--password="SECRET SECRET"',
     "pwd=SECRET",
+    "password=--SECRET",
+    "hf_tokens=[SECRET,SECRET]",
     "credentials=SECRET",
     "passphrase=SECRET",
     "api_keys=[SECRET,SECRET]",
@@ -76,6 +78,7 @@ IN_TEXTS = [
 STAYS = [
     "max_tokens=100",
     "token_ids=3",
+    "judge_tokens=100",
     "--max-tokens 100",
     "+eos_token=x",
     "data.max_prompt_length=512",
