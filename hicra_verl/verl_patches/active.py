@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 shaper: StepShaper | None = None
 prepared: tuple[Any, ...] = ()
-"""What it was prepared for: settings, grams, folder, and the checkpoint it goes on from."""
+"""What it was prepared for: settings, grams and the run's folder."""
 base_computes = False
 reported: dict[str, float] = {}
 """HICRA's metrics of the step in hand, where they were taken before verl asks for them (see staged.py)."""

@@ -170,13 +170,13 @@ def _prepare(config: Any, settings: HicraConfig) -> None:
     from hicra_verl.training.step import StepShaper
 
     model = config.actor_rollout_ref.model
+    folder = Path(config.trainer.default_local_dir).absolute()
+    prepared = (settings, grams, folder)
+    if active.shaper is not None and active.prepared == prepared:
+        return  # verl asks more than once; what the run has begun must not begin anew
     path = copy_to_local(model.get("tokenizer_path") or model.path, use_shm=model.get("use_shm", False))
     tokenizer = hf_tokenizer(path, trust_remote_code=model.get("trust_remote_code", False))
-    folder = Path(config.trainer.default_local_dir).absolute()
     checkpoint = checkpoint_resumed(config.trainer, folder)
-    prepared = (settings, grams, folder, checkpoint)
-    if active.shaper is not None and active.prepared == prepared:
-        return  # verl asks more than once while it builds a trainer
     table = token_bytes(tokenizer)
     active.shaper = StepShaper(
         settings,
