@@ -13,22 +13,21 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
-from hicra_verl.grams.layout import Reading
+from hicra_verl.grams.layout import ODD, Classes, Ints, Reading
 from hicra_verl.grams.pieces import BREAK
 from hicra_verl.grams.text import is_word
 
-Bools = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.int64]
-Classes = npt.NDArray[np.uint16]
-
 NO_PART = 0  # the class of tokens that are in no match
 ANY = 1  # the class of tokens that may fit anywhere
-BEGINS = 1 << 15  # bit of a class: a gram can begin in the token
-_CLASS = BEGINS - 1
+BEGINS = np.uint16(1 << 15)  # bit of a class: a gram can begin in the token
+ALONE = np.uint16(1 << 14)  # bit of a class: a gram can lie in the token whole
+_CLASS = np.uint16(int(ODD) - 1)
 
 _ENDS, _GOES_ON = 1, 2  # bits of a pair: in the second token a gram can end; the second can lie in a gram whole
+
+_UNKNOWN = ANY | int(BEGINS) | int(ALONE)
+_READ, _BREAK = 1, 2  # what becomes of a token
 
 _MAX_CLASSES = 1 << 12  # their table has up to 16 MiB
 _MAX_PARTS = 1 << 20  # of all grams
@@ -46,6 +45,10 @@ class Candidates:
         patterns: the normalised grams.
         vocabulary: the normalised bytes of each token id.
         whole: those of the ids that hold a whole gram.
+
+    Attributes:
+        classes: (V,) of the token ids.
+        class_of: the class of a token made of parts of characters, by its normalised bytes.
 
     Raises:
         TooManyPartsError: if the test would not pay.
@@ -67,8 +70,8 @@ class Candidates:
             first += len(pattern)
         self._kinds: dict[tuple[frozenset[int], frozenset[int], frozenset[int], bool], int] = {}
         classes = {piece: self._class_of(piece.decode(), new=True) for piece in set(vocabulary) if BREAK not in piece}
-        self._own = np.array([classes.get(piece, NO_PART) for piece in vocabulary], dtype=np.uint16)
-        self._class_of_piece = lru_cache(maxsize=1 << 16)(self._find_class)
+        self.classes: Classes = np.array([classes.get(piece, NO_PART) for piece in vocabulary], dtype=np.uint16)
+        self.class_of = lru_cache(maxsize=1 << 16)(self._find_class)
         self._fill_table()
 
     def _add_places(self, pattern: str, first: int) -> None:
@@ -85,9 +88,9 @@ class Candidates:
         if not piece:
             return ANY
         if BREAK in piece:
-            return ANY | BEGINS if piece.strip(bytes([BREAK])) else NO_PART
+            return _UNKNOWN if piece.strip(bytes([BREAK])) else NO_PART
         text = piece.decode()
-        return ANY | BEGINS if any(map(text.__contains__, self._patterns)) else self._class_of(text, new=False)
+        return _UNKNOWN if any(map(text.__contains__, self._patterns)) else self._class_of(text, new=False)
 
     def _class_of(self, text: str, new: bool) -> int:
         """A text's class, with the bit ``BEGINS``; of a kind not seen before, a new class if there may be one."""
@@ -100,11 +103,11 @@ class Candidates:
         kind = (up_to, inside, last, whole)
         if kind not in self._kinds:
             if not new:
-                return ANY | BEGINS
+                return _UNKNOWN
             if len(self._kinds) + 2 >= _MAX_CLASSES:
                 raise TooManyPartsError
             self._kinds[kind] = len(self._kinds) + 2
-        return self._kinds[kind] | BEGINS * (whole or bool(begun))
+        return self._kinds[kind] | int(BEGINS) * (whole or bool(begun)) | int(ALONE) * whole
 
     def _begun(self, text: str) -> list[int]:
         """The places that a token's end can be at if a gram begins in it."""
@@ -135,12 +138,9 @@ class Candidates:
     def _fill_table(self) -> None:
         self._size = len(self._kinds) + 2
         pairs = np.zeros((self._size, self._size), dtype=np.uint8)
-        self._alone: Bools = np.zeros(self._size, dtype=bool)
         pairs[ANY, 1:] = pairs[1:, ANY] = _ENDS | _GOES_ON
-        self._alone[ANY] = True
         by_place: tuple[dict[int, list[int]], ...] = (defaultdict(list), defaultdict(list), defaultdict(list))
-        for (*places, whole), number in self._kinds.items():
-            self._alone[number] = whole
+        for (*places, _), number in self._kinds.items():
             for members, found in zip(by_place, places, strict=True):
                 for place in found:
                     members[place].append(number)
@@ -150,37 +150,35 @@ class Candidates:
                 pairs[np.ix_(before, behind)] |= bit
         self._pairs = pairs.ravel()
 
-    def around(self, reading: Reading) -> Reading:
-        """Of some responses, the tokens that a match can be in, and the neighbours that say what stands beside it.
+    def around(self, reading: Reading) -> tuple[Ints, Ints]:
+        """Of some responses, the tokens to read: those that a match can be in, and what stands beside them.
 
-        Where tokens are left out, a break stands. Every token comes back where this test does not pay.
+        Returns:
+            Numbers of tokens, and their rows; where tokens are left out, one of them is a break.
         """
-        rows, classes, empty = reading.rows, self._own, None
-        if reading.resolved:
-            new = map(self._class_of_piece, reading.pieces.spelt(len(classes)))
-            classes = np.append(classes, np.fromiter(new, dtype=np.uint16))
-            empty = reading.pieces.length[rows] == 0
-        chains = self._chains(classes.take(rows))
+        end = len(reading) - 1
+        chains = self._chains(reading.classes)
         if chains is None:
-            return reading
-        first, last = chains
-        keep = np.zeros(len(rows), dtype=bool)
-        keep[-1] = True
-        end = len(rows) - 1
-        at, right = np.maximum(first - 1, 0), np.minimum(last + 1, end)
-        while empty is not None and (inner := empty[at] & (at > 0)).any():
-            at -= inner
-        while empty is not None and (inner := empty[right] & (right < end)).any():
-            right += inner
-        breaks = np.minimum(right + 1, end)
-        while len(at):
-            keep[at] = True
-            going = at < right
-            at, right = at[going] + 1, right[going]
-        breaks = breaks[~keep[breaks]]
-        keep[breaks] = True
-        rows[breaks] = reading.break_row
-        return reading.only(np.flatnonzero(keep))
+            every = np.arange(len(reading))
+            return every, reading.rows(every)
+        left, right = np.maximum(chains[0] - 1, 0), np.minimum(chains[1] + 1, end)
+        if reading.resolved:  # a token that only goes on with a character says nothing of it
+            empty = reading.pieces.length[reading.rows(np.arange(len(reading)))] == 0
+            while (inner := empty[left] & (left > 0)).any():
+                left -= inner
+            while (inner := empty[right] & (right < end)).any():
+                right += inner
+        keep = np.zeros(len(reading), dtype=np.uint8)
+        keep[np.minimum(right + 1, end)] = _BREAK
+        keep[end] = _BREAK
+        while len(left):
+            keep[left] = _READ
+            going = np.flatnonzero(left < right)
+            left, right = left[going] + 1, right[going]
+        numbers = np.flatnonzero(keep)
+        rows = reading.rows(numbers)
+        rows[keep[numbers] == _BREAK] = reading.break_row
+        return numbers, rows
 
     def _chains(self, classes: Classes) -> tuple[Ints, Ints] | None:
         """The first and the last token of each chain that can hold a match; each match begins with a chain.
@@ -191,18 +189,21 @@ class Candidates:
         Returns:
             None if a chain seems to have no end.
         """
-        plain = classes & np.uint16(_CLASS)
-        first = np.flatnonzero(classes >= BEGINS)
-        last = np.where(self._alone.take(plain.take(first)), first, -1)
+        can_begin = classes >= BEGINS
+        can_begin[:-1] &= (classes[1:] != NO_PART) | (classes[:-1] & ALONE != 0)
+        first = np.flatnonzero(can_begin)
+        last = np.where(classes.take(first) & ALONE != 0, first, -1)
         number, at = np.arange(len(first)), first
+        before = (classes.take(at) & _CLASS).astype(np.int64)
         for _ in range(_MAX_CHAIN):
-            fit = self._pairs.take(plain.take(at).astype(np.int64) * self._size + plain.take(at + 1))
             at = at + 1
+            behind = (classes.take(at) & _CLASS).astype(np.int64)
+            fit = self._pairs.take(before * self._size + behind)
             ends = np.flatnonzero(fit & _ENDS)
             last[number[ends]] = at[ends]
             goes_on = np.flatnonzero(fit & _GOES_ON)
             if not len(goes_on):
                 found = np.flatnonzero(last >= 0)
                 return first[found], last[found]
-            number, at = number[goes_on], at[goes_on]
+            number, at, before = number[goes_on], at[goes_on], behind[goes_on]
         return None

@@ -10,24 +10,23 @@ from hicra_verl.grams.pieces import BREAK
 
 Ints = npt.NDArray[np.int64]
 
-_TOKENS_A_WORD = 4  # read at first; twice as many each time that was not enough
+_TOKENS_A_WORD = 3  # read at first; twice as many each time that was not enough
 _SPACE = 0x20
 _CUT = BREAK - 1  # as little a part of UTF-8 as the break; the text goes on there, but was not read
 
 
-def following(reading: Reading, places: Ints, rest: Ints, words: int) -> list[bytes | None]:
+def following(reading: Reading, last: Ints, rest: Ints, words: int) -> list[bytes | None]:
     """The white-space-separated pieces behind each match, joined by single spaces.
 
     Args:
         reading: the responses' tokens.
-        places: (M,) where in the grid each match's last token stands.
+        last: (M,) the number of each match's last token.
         rest: (M,) bytes of that token that stand behind the match.
         words: how many pieces.
 
     Returns:
         None for a match where a break stands before the last of them ends.
     """
-    last = places if reading.position is None else np.searchsorted(reading.position, places)
     found: list[bytes | None] = [None] * len(last)
     wanted, tokens = np.arange(len(last)), _TOKENS_A_WORD * words
     while len(wanted):
@@ -40,14 +39,14 @@ def _read(
     reading: Reading, wanted: Ints, last: Ints, rest: Ints, words: int, tokens: int, found: list[bytes | None]
 ) -> npt.NDArray[np.bool_]:
     """Fill in what a number of tokens behind each match says; (M,) bool, for which matches that was not enough."""
-    keep = np.zeros(len(reading.rows), dtype=bool)
+    keep = np.zeros(len(reading), dtype=bool)
     for ahead in range(tokens + 1):
         keep[np.minimum(last + ahead, len(keep) - 1)] = True
     kept = keep.copy()
     kept[1:] |= keep[:-1]  # behind each stretch of tokens, where others are left out, a cut
     numbers = np.flatnonzero(kept)
     is_cut = ~keep[numbers]
-    rows = reading.rows[numbers]
+    rows = reading.rows(numbers)
     rows[is_cut] = reading.break_row
     starts, data, _ = reading.pieces.lay_out(rows)
     data[starts[is_cut]] = _CUT
@@ -63,4 +62,4 @@ def _read(
     text = data.tobytes()
     for match, start, until in zip(wanted[enough].tolist(), begin[enough].tolist(), end[enough].tolist(), strict=True):
         found[match] = text[start:until]
-    return ~enough & (data[stop] == _CUT)
+    return np.asarray(~enough & (data[stop] == _CUT))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -23,6 +23,9 @@ Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
 
+Classes = npt.NDArray[np.uint16]
+
+ODD = np.uint16(1 << 13)
 _SHORT = 4  # tokens: as many as a character has bytes
 
 
@@ -62,36 +65,74 @@ class Pieces:
         return [data[start:stop] for start, stop in zip(begin.tolist(), (begin + length).tolist(), strict=True)]
 
 
-@dataclass(frozen=True)
 class Reading:
-    """Tokens to be read, in the order of the text.
+    """The tokens of some responses, each response followed by a break: numbered in the order of the text.
 
     Attributes:
-        pieces: what the rows are of.
-        rows: (N,) of ``pieces``; the last is a break.
-        position: (N,) the token of the batch that each row is, in a grid that has a column of breaks behind the last
-            one; None if it is all of them.
-        resolved: whether there are rows made of parts of characters.
-        break_row: the row that breaks the text.
+        pieces: what the tokens are of.
+        classes: (N,) of the tokens, see ``Vocabulary``.
+        resolved: whether there are tokens made of parts of characters.
     """
 
-    pieces: Pieces
-    rows: Ints
-    position: Ints | None
-    resolved: bool
-    break_row: int
+    def __init__(self, words: Vocabulary, ids: Ints, mask: Bools) -> None:
+        self.pieces, self._ids, self._mask, self._width = words.pieces, ids, mask, ids.shape[1] + 1
+        self.break_row = words.break_row
+        self._rows: Ints | None = None
+        self._position: Ints | None = None
+        self.resolved = False
+        known = ids.size == 0 or (ids.min() >= 0 and ids.max() < words.break_row)
+        if not known:
+            self._mask = mask & (ids >= 0) & (ids < words.break_row)
+            self._ids = np.where(self._mask, ids, 0)
+        grid = np.zeros((len(ids), self._width), dtype=np.uint16)
+        np.multiply(words.classes.take(self._ids), self._mask, out=grid[:, :-1])
+        self.classes = grid.ravel()
+        if (self.classes & ODD).any():
+            self._resolve(words)
 
-    def lay_out(self) -> tuple[Ints, Bytes, Bytes]:
-        """See ``Pieces.lay_out``."""
-        return self.pieces.lay_out(self.rows)
+    def __len__(self) -> int:
+        return len(self.classes)
 
-    def places(self, numbers: Ints) -> Ints:
-        """Where in the grid some of the tokens stand."""
-        return numbers if self.position is None else self.position[numbers]
+    def rows(self, numbers: Ints) -> Ints:
+        """The rows of ``pieces`` that tokens are."""
+        if self._rows is not None:
+            return self._rows[numbers]
+        row = numbers // self._width
+        at_end = numbers - row * self._width == self._width - 1
+        place = numbers - row
+        place -= at_end
+        rows: Ints = self._ids.ravel().take(place).astype(np.int64, copy=False)
+        rows[at_end | ~self._mask.ravel().take(place)] = self.break_row
+        return rows
 
-    def only(self, kept: Ints) -> Reading:
-        """Some of the tokens."""
-        return replace(self, rows=self.rows[kept], position=self.places(kept))
+    def cells(self, numbers: Ints) -> tuple[Ints, Ints]:
+        """The response that tokens are of, and their column."""
+        cells = numbers if self._position is None else self._position[numbers]
+        row = cells // self._width  # quicker than divmod
+        return row, cells - row * self._width
+
+    def numbers(self, row: Ints, column: Ints) -> Ints:
+        """The other way round."""
+        cells: Ints = row * self._width + column
+        return cells if self._position is None else np.searchsorted(self._position, cells)
+
+    def _resolve(self, words: Vocabulary) -> None:
+        """Leave out tokens that are nothing, and make those that are parts of characters whole."""
+        rows = self.rows(np.arange(len(self)))
+        self._position = np.flatnonzero(~words.is_empty.take(rows))
+        self._rows = rows[self._position]
+        partial = np.flatnonzero(words.is_partial.take(self._rows))
+        classes = words.classes
+        if len(partial):
+            self.pieces = words.resolve(self._rows, partial)
+            new = [words.class_of(piece) for piece in self.pieces.spelt(len(classes))]
+            classes = np.append(classes, np.array(new, dtype=np.uint16))
+            self.resolved = True
+        self.classes = classes.take(self._rows)
+
+
+def _no_class(piece: bytes) -> int:
+    return 0
 
 
 def _pieces(found: Sequence[Piece]) -> Pieces:
@@ -109,6 +150,11 @@ class Vocabulary:
 
     Args:
         token_bytes: the bytes of each token id, None for ids that never match.
+
+    Attributes:
+        classes: (R,) of each row: ``ODD`` for tokens that are nothing by themselves, for the others whatever their
+            reader needs.
+        class_of: the same for normalised bytes.
     """
 
     def __init__(self, token_bytes: list[bytes | None]) -> None:
@@ -117,28 +163,19 @@ class Vocabulary:
         self.pieces = _pieces([*map(static_piece, token_bytes), Piece(bytes([BREAK]), 0)])
         self.is_partial = self.pieces.flags & PARTIAL != 0
         self.is_empty = np.array([raw == b"" for raw in token_bytes] + [False])
-        self._is_odd = self.is_partial | self.is_empty
+        self.class_of: Callable[[bytes], int] = _no_class
+        self.set_classes(np.zeros(len(self.pieces.length), dtype=np.uint16), self.class_of)
         # Where a token begins with a character's first byte, a run of tokens can be cut: what is before is over.
         self._leads = np.array([not raw or raw[0] & 0xC0 != 0x80 for raw in token_bytes] + [True])
         self._number = np.cumsum(self.is_partial)  # of partial tokens, from 1 on
         self._resolve_run = lru_cache(maxsize=1 << 16)(resolve_run)
 
-    def read(self, ids: Ints, mask: Bools) -> Reading:
-        """The tokens (B, T) of some responses, each response ended by a break."""
-        grid = np.full((ids.shape[0], ids.shape[1] + 1), self.break_row, dtype=np.int64)
-        known = ids.size == 0 or (ids.min() >= 0 and ids.max() < self.break_row)
-        np.copyto(grid[:, :-1], ids, where=mask if known else mask & (ids >= 0) & (ids < self.break_row))
-        rows = grid.ravel()
-        if not self._is_odd.take(rows).any():
-            return Reading(self.pieces, rows, None, False, self.break_row)
-        position = np.flatnonzero(~self.is_empty.take(rows))
-        rows = rows[position]
-        partial = np.flatnonzero(self.is_partial.take(rows))
-        pieces = self._resolve(rows, partial) if len(partial) else self.pieces
-        return Reading(pieces, rows, position, len(partial) > 0, self.break_row)
+    def set_classes(self, classes: Classes, class_of: Callable[[bytes], int]) -> None:
+        """Put every token into a class below ``ODD``."""
+        self.classes, self.class_of = np.where(self.is_partial | self.is_empty, np.uint16(ODD), classes), class_of
 
-    def _resolve(self, rows: Ints, partial: Ints) -> Pieces:
-        """Give tokens that hold parts of characters rows of their own (in place), made of what stands around them.
+    def resolve(self, rows: Ints, partial: Ints) -> Pieces:
+        """Give the partial ones of some tokens, rows of their own (in place): characters made whole.
 
         Returns:
             The pieces that the rows now are of: those of the vocabulary, then new ones.

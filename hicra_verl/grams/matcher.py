@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import Any
 
 import ahocorasick_rs
 import numpy as np
@@ -27,7 +28,7 @@ import numpy.typing as npt
 from hicra_verl.grams.candidates import Candidates, TooManyPartsError
 from hicra_verl.grams.following import following
 from hicra_verl.grams.gramset import GramSet
-from hicra_verl.grams.layout import Vocabulary
+from hicra_verl.grams.layout import Reading, Vocabulary
 from hicra_verl.grams.pieces import BREAK, CONTINUES, ONLY_SPACE
 from hicra_verl.grams.text import is_word, normalise
 from hicra_verl.parallel import in_threads
@@ -101,9 +102,11 @@ class GramMatcher:
         starts, text, _ = words.pieces.lay_out(rows)
         holding = np.unique(np.searchsorted(starts, self._find(text)[1], side="right") - 1) // 2
         try:
-            return Candidates(patterns, words.pieces.spelt(), holding.tolist())
+            candidates = Candidates(patterns, words.pieces.spelt(), holding.tolist())
         except TooManyPartsError:
             return None
+        words.set_classes(candidates.classes, candidates.class_of)
+        return candidates
 
     def match(
         self, token_ids: npt.ArrayLike, token_mask: npt.ArrayLike | None = None, following_words: int = 0
@@ -121,7 +124,7 @@ class GramMatcher:
         ids, mask = _checked(token_ids, token_mask)
         planning_mask = np.zeros(ids.shape, dtype=bool)
 
-        def part(rows: slice) -> tuple[Ints, ...]:
+        def part(rows: slice) -> tuple[npt.NDArray[Any], ...]:
             gram, row, *others = self._match_chunk(ids[rows], mask[rows], planning_mask[rows])
             return gram, row + rows.start, *others
 
@@ -145,17 +148,20 @@ class GramMatcher:
 
         def part(rows: slice) -> list[bytes | None]:
             here = slice(*np.searchsorted(row, [rows.start, rows.stop]))
-            last = (row[here] - rows.start) * (ids.shape[1] + 1) + end[here] - 1
-            return following(self._vocabulary.read(ids[rows], mask[rows]), last, rest[here], words)
+            reading = Reading(self._vocabulary, ids[rows], mask[rows])
+            return following(reading, reading.numbers(row[here] - rows.start, end[here] - 1), rest[here], words)
 
         return replace(matches, following=list(chain.from_iterable(in_threads(part, _chunks(ids.shape)))))
 
-    def _match_chunk(self, ids: Ints, mask: Bools, planning_mask: Bools) -> tuple[Ints, ...]:
+    def _match_chunk(self, ids: Ints, mask: Bools, planning_mask: Bools) -> tuple[npt.NDArray[Any], ...]:
         """Fill the planning mask; the other fields of ``Matches``, in order."""
-        reading = self._vocabulary.read(ids, mask)
+        reading = Reading(self._vocabulary, ids, mask)
         if self._candidates is not None:
-            reading = self._candidates.around(reading)
-        starts, text, flags = reading.lay_out()
+            numbers, rows = self._candidates.around(reading)
+        else:
+            numbers = np.arange(len(reading))
+            rows = reading.rows(numbers)
+        starts, text, flags = reading.pieces.lay_out(rows)
         gram, begin, finish = self._find(text)
         first = np.searchsorted(starts, begin, side="right") - 1
         last = np.searchsorted(starts, finish, side="left") - 1
@@ -163,12 +169,11 @@ class GramMatcher:
             _extend_over_split_character(last, finish, starts, flags, len(text))
 
         # Tokens between first and last are marked, except those that are white space only.
-        change = np.bincount(first, minlength=len(starts) + 1) - np.bincount(last + 1, minlength=len(starts) + 1)
+        change = np.bincount(first, minlength=len(rows) + 1) - np.bincount(last + 1, minlength=len(rows) + 1)
         marked = np.flatnonzero((np.cumsum(change)[:-1] > 0) & (flags & ONLY_SPACE == 0))
-        width = ids.shape[1] + 1
-        planning_mask[np.divmod(reading.places(marked), width)] = True
-        row, first_column = np.divmod(reading.places(first), width)
-        end_column = reading.places(last) - row * width + 1
+        planning_mask[reading.cells(numbers[marked])] = True
+        row, first_column = reading.cells(numbers[first])
+        end_column = reading.cells(numbers[last])[1] + 1
         return gram, row, first_column, end_column, starts[last + 1] - finish, _leftmost_longest(begin, finish)
 
     def _find(self, data: npt.NDArray[np.uint8]) -> tuple[Ints, Ints, Ints]:
@@ -228,7 +233,9 @@ def _extend_over_split_character(
 def _leftmost_longest(begin: Ints, finish: Ints) -> Bools:
     """(M,) bool: of each set of overlapping matches, the leftmost one, and the longest of those."""
     counted = np.zeros(len(begin), dtype=bool)
-    order = np.lexsort((-finish, begin))
+    length = finish - begin
+    longest = int(length.max(initial=0))
+    order = np.argsort(begin * (longest + 1) + longest - length)
     start, stop = begin[order], finish[order]
     # The first match that begins behind all before it counts; a second one in its cluster overlaps it.
     leads = np.ones(len(order), dtype=bool)

@@ -12,24 +12,22 @@ if TYPE_CHECKING:
 
     from hicra_verl.grams.matcher import Matches
     from hicra_verl.metrics.step import StepMetrics
+    from hicra_verl.metrics.sums import TokenClasses
     from hicra_verl.rollout import RolloutBatch
 
 
-def _add(step: StepMetrics, batch: RolloutBatch, name: str, values: torch.Tensor | None, sign: int) -> None:
+def _add(step: StepMetrics, classes: TokenClasses, name: str, values: torch.Tensor | None, sign: int) -> None:
     if values is not None:
-        import torch
-
-        planning = batch.planning_mask
-        for kind, mask in (("planning", planning), ("execution", batch.response_mask & ~planning)):
-            step.sums[f"{name}_{kind}"] += sign * float(values[mask].sum(dtype=torch.float64))
+        for kind, total in classes.sums(values).items():
+            step.sums[f"{name}_{kind}"] += sign * total
 
 
-def _add_nll(step: StepMetrics, batch: RolloutBatch, matches: Matches) -> None:
-    _add(step, batch, "nll", batch.log_probs, -1)
+def _add_nll(step: StepMetrics, batch: RolloutBatch, matches: Matches, classes: TokenClasses) -> None:
+    _add(step, classes, "nll", batch.log_probs, -1)
 
 
-def _add_entropy(step: StepMetrics, batch: RolloutBatch, matches: Matches) -> None:
-    _add(step, batch, "entropy", batch.entropies, 1)
+def _add_entropy(step: StepMetrics, batch: RolloutBatch, matches: Matches, classes: TokenClasses) -> None:
+    _add(step, classes, "entropy", batch.entropies, 1)
 
 
 def _means(step: StepMetrics, name: str) -> dict[str, float]:

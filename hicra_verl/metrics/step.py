@@ -17,6 +17,7 @@ import numpy as np
 from hicra_verl.grams.gramset import GramSet
 from hicra_verl.grams.matcher import Bools, Ints, Matches
 from hicra_verl.grams.text_matcher import TextMatcher
+from hicra_verl.metrics.sums import TokenClasses
 from hicra_verl.metrics.table import PREFIX, Metric, all_metrics
 from hicra_verl.verl_formats.dumps import Rollout
 
@@ -60,19 +61,20 @@ class StepMetrics:
         self.gram_counts: Ints = np.zeros(len(self.grams), dtype=np.int64)
         self.gram_counts_correct: Ints = np.zeros(len(self.grams), dtype=np.int64)
 
-    def add(self, batch: RolloutBatch, matches: Matches) -> None:
+    def add(self, batch: RolloutBatch, matches: Matches, classes: TokenClasses) -> None:
         """Add a batch.
 
         Args:
             batch: the responses.
             matches: their grams, with ``FOLLOWING_WORDS`` following words.
+            classes: their planning and execution tokens.
         """
-        planning, own = batch.planning_mask, batch.response_mask
-        self.tokens += int(own.sum())
-        self.planning_tokens += int(planning.sum())
-        answered = own.any(dim=1)  # verl pads a batch with rows that hold no token of the policy
+        planning, own = batch.planning_mask.numpy(), batch.response_mask.numpy()
+        self.tokens += int(np.count_nonzero(own))
+        self.planning_tokens += int(np.count_nonzero(planning))
+        answered: Bools = np.any(own, axis=1)  # verl pads a batch with rows that hold no token of the policy
         self.responses += int(answered.sum())
-        self.responses_without_planning += int((answered & ~planning.any(dim=1)).sum())
+        self.responses_without_planning += int((answered & ~planning.any(axis=1)).sum())
         self._count(matches, matches.row, None if batch.scores is None else (batch.scores > 0).numpy())
         if batch.groups is not None and batch.scores is not None:
             sessions = batch.sessions or [str(number) for number in range(len(batch.groups))]
@@ -80,7 +82,7 @@ class StepMetrics:
             self._score((group, session, score) for group, session, score, counts in rows if counts)
         for metric in all_metrics():
             if metric.add is not None:
-                metric.add(self, batch, matches)
+                metric.add(self, batch, matches, classes)
 
     def add_texts(self, rollouts: Sequence[Rollout], matcher: TextMatcher) -> None:
         """Add saved responses, of which texts and scores are known.
