@@ -78,19 +78,24 @@ METRICS = [
     Metric("hicra/semantic_entropy_normalised", "semantic entropy, of its maximum", "fraction",
            "the plain value / ln of the number of grams in the set", "ours",
            lambda step: normalised_entropy(step.gram_counts), texts=True),
+    Metric("hicra/semantic_entropy_normalised_corrected", "semantic entropy, corrected, of its maximum", "fraction",
+           "the corrected value / ln of the number of grams in the set", "ours",
+           lambda step: corrected_entropy_nats(step.gram_counts) / math.log(len(step.grams))
+           if len(step.grams) > 1 else None, texts=True),
     Metric("hicra/semantic_entropy_correct_nats", "semantic entropy of right responses", "nats",
            "the plain value over right responses only", "ours",
            lambda step: entropy_nats(step.gram_counts_correct) if step.scores else None, texts=True),
     Metric("hicra/semantic_entropy_correct_corrected_nats", "semantic entropy of right responses, corrected", "nats",
            "the corrected value over right responses only", "ours",
            lambda step: corrected_entropy_nats(step.gram_counts_correct) if step.scores else None, texts=True),
-    Metric("hicra/distinct_grams", "different grams", "grams", "different grams seen", "ours",
+    Metric("hicra/distinct_grams", "different grams", "grams", "different grams seen; it rises with their number", "ours",
            lambda step: float((step.gram_counts > 0).sum()), texts=True),
     Metric("hicra/conditional_entropy_nats", "words after a gram", "nats",
            "entropy of the three white-space-separated words after a gram, given the gram: the mean over grams by "
-           "frequency; a gram with fewer words after it does not count", "paper; n and window ours",
-           lambda step: conditional_entropy_nats(step.following), texts=True, chart=DIVERSITY),
-    Metric("hicra/conditional_entropy_change_nats", "words after a gram, change", "nats",
+           "frequency; a gram with fewer words after it does not count; it rises with the number of grams: compare "
+           "`…_matched_nats`", "paper; n and window ours",
+           lambda step: conditional_entropy_nats(step.following), texts=True),
+    Metric("hicra/conditional_entropy_change_nats", "words after a gram, change with size", "nats",
            "the same less its value at the run's first step", "paper", texts=True,
            of="hicra/conditional_entropy_nats", compare=lambda now, first: now - first),
 ]
