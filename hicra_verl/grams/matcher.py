@@ -235,7 +235,7 @@ def _leftmost_longest(begin: Ints, finish: Ints) -> Bools:
     counted = np.zeros(len(begin), dtype=bool)
     length = finish - begin
     longest = int(length.max(initial=0))
-    order = np.argsort(begin * (longest + 1) + longest - length)
+    order = np.argsort(begin * (longest + 1) + longest - length, kind="stable")
     start, stop = begin[order], finish[order]
     # The first match that begins behind all before it counts; a second one in its cluster overlaps it.
     leads = np.ones(len(order), dtype=bool)

@@ -10,7 +10,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from hicra_verl.verl_formats.dumps import Rollout
 if TYPE_CHECKING:
     from hicra_verl.rollout import RolloutBatch
 
+Filtering = Literal["none", "seen", "unseen"]
 FOLLOWING_WORDS = 3  # ours: the n of the procedural n-grams after a gram
 
 
@@ -34,6 +35,8 @@ class StepMetrics:
     Args:
         grams: the gram set in force.
         entropy_fraction: fraction of tokens that count as high-entropy.
+        filtering: whether groups without signal are dropped before the advantage is computed, and, if so, whether their
+            scores are seen.
 
     Attributes:
         tokens: the policy's own; 0 where only texts are known.
@@ -44,18 +47,23 @@ class StepMetrics:
         gram_counts_correct: (G,) the same in right responses.
         following: how often which words followed which gram.
         scores: group to session to score; empty where nothing is scored.
+        dropped: the same of groups that were sampled, and not trained on.
         sums: what single metrics add.
+        made: what several metrics are made of, until more is added.
     """
 
     grams: GramSet
     entropy_fraction: float = 0.0
+    filtering: Filtering = "none"
     tokens: int = 0
     planning_tokens: int = 0
     responses: int = 0
     responses_without_planning: int = 0
     following: Counter[tuple[int, bytes]] = field(default_factory=Counter)
     scores: dict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
+    dropped: dict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
     sums: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    made: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.gram_counts: Ints = np.zeros(len(self.grams), dtype=np.int64)
@@ -101,6 +109,7 @@ class StepMetrics:
         self._score((one.group, one.session, one.score) for one in rollouts if not math.isnan(one.score))
 
     def _count(self, matches: Matches, owner: Ints, right: Bools | None) -> None:
+        self.made.clear()
         grams, rows = matches.gram[matches.counted], owner[matches.counted]
         self.gram_counts += np.bincount(grams, minlength=len(self.grams))
         pairs = zip(grams.tolist(), matches.following, strict=True)

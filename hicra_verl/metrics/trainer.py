@@ -23,7 +23,7 @@ METRICS = [
         "tokens selected, weights summed, / tokens; of selectors other than `grams`",
         "ours",
     ),
-    Metric("timing_s/hicra", "time of HICRA", "s", "seconds that shaping and measuring took", "ours"),
+    Metric("timing_s/hicra", "time of HICRA", "s", "seconds that the trainer waited for shaping and measuring", "ours"),
     Metric("hicra/step_time_fraction", "time of HICRA", "fraction", "the same / seconds of the whole step", "ours"),
     Metric("critic/score/mean", "training reward", "", "mean score of the step's responses", "verl", chart=REWARD),
     Metric(

@@ -7,6 +7,7 @@ metrics are asked for.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from hicra_verl.config import HicraConfig
 from hicra_verl.extensions import HicraConfigError
 from hicra_verl.grams.gramset import GramSet
 from hicra_verl.grams.matcher import GramMatcher, Matches
-from hicra_verl.metrics.step import FOLLOWING_WORDS, StepMetrics, initial_values
+from hicra_verl.metrics.step import FOLLOWING_WORDS, Filtering, StepMetrics, initial_values
 from hicra_verl.metrics.sums import TokenClasses
 from hicra_verl.rollout import RolloutBatch
 from hicra_verl.training.initial import InitialValues
@@ -34,6 +35,7 @@ class StepShaper:
         folder: the run's checkpoint folder, where the values of its first step are kept; None to keep none.
         resumed: True if the run goes on from a checkpoint.
         token_texts: the texts of token ids, needed where the settings ask for traces.
+        filtering: see ``StepMetrics``.
 
     Raises:
         HicraConfigError: if the selector or the shaper cannot be built.
@@ -47,9 +49,11 @@ class StepShaper:
         folder: Path | None = None,
         resumed: bool = False,
         token_texts: TokenTexts | None = None,
+        filtering: Filtering = "none",
     ) -> None:
         self.config = config
         self.grams = grams
+        self.filtering: Filtering = filtering
         self.matcher = matcher
         self.shaping = Shaping(config)
         self._initial = InitialValues(folder, grams.sha256, resumed)
@@ -61,7 +65,7 @@ class StepShaper:
         self._start_step()
 
     def _start_step(self) -> None:
-        self._metrics = StepMetrics(self.grams, self.config.entropy_fraction)
+        self._metrics = StepMetrics(self.grams, self.config.entropy_fraction, self.filtering)
         self._seconds = 0.0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hicra-report")  # one: batches are added in their order
         self._reports: list[Future[None]] = []
@@ -125,6 +129,11 @@ class StepShaper:
                 "one. To go on all the same (a model that cannot write yet): algorithm.hicra.allow_no_match=true"
             )
         self._any_match = True
+
+    def note_dropped(self, groups: Sequence[str], sessions: Sequence[str], scores: Sequence[float]) -> None:
+        """Note the scores of responses that were sampled, and are kept from the step's batches."""
+        for group, session, score in zip(groups, sessions, scores, strict=True):
+            self._metrics.dropped[group][session] = score
 
     def take_metrics(self, step_s: float | None) -> dict[str, float]:
         """The metrics of the batches since the last call, under verl's naming; empty if there were none.

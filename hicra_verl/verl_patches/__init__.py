@@ -19,6 +19,7 @@ import wrapt
 from hicra_verl.verl_patches import advantage, metrics, settings, staged
 from hicra_verl.verl_patches.cpu import install_cpu
 from hicra_verl.verl_patches.patches import (
+    CLEAR_GROUPS_V1,
     COMPUTE_ADVANTAGE,
     COMPUTE_ADVANTAGE_V1,
     COMPUTE_METRICS_V1,
@@ -42,6 +43,7 @@ def install() -> None:
         NEED_CRITIC: settings.wrap_need_critic,
         COMPUTE_ADVANTAGE: advantage.wrap_compute_advantage,
         COMPUTE_ADVANTAGE_V1: advantage.wrap_compute_advantage_v1,
+        CLEAR_GROUPS_V1: advantage.wrap_clear_groups,
         TIMING_METRICS: metrics.wrap_timing_metrics,
         COMPUTE_METRICS_V1: metrics.wrap_compute_metrics_v1,
         STEP_V1: staged.wrap_step,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hicra_verl.config import ESTIMATOR
@@ -46,10 +46,7 @@ def wrap_compute_advantage_v1(original: Callable[..., Any]) -> Callable[..., Any
         fields = ["advantages", "responses", "response_mask", "old_log_probs", "entropy", "rm_scores"]
         data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
         padded = {name: data[name].to_padded_tensor(0) for name in fields if name in data}
-        # A key is {prompt}_{session}_{output}; padding rows have a prompt of their own and no token of the policy.
-        parts = [key.rsplit("_", 2) for key in batch.keys]
-        groups, sessions = [part[0] for part in parts], ["_".join(part[1:2]) for part in parts]
-        known = _known(padded, groups, sessions)
+        known = _known(padded, *_names(batch.keys))  # padding has prompts of its own and no token of the policy
         shaped = shaper.shape(padded["advantages"], padded["responses"], padded["response_mask"], **known)
         if shaper.config.measure_only:
             return batch
@@ -57,6 +54,34 @@ def wrap_compute_advantage_v1(original: Callable[..., Any]) -> Callable[..., Any
         return tq.kv_batch_put(keys=batch.keys, partition_id=batch.partition_id, fields=written)
 
     return _compute_advantage
+
+
+def wrap_clear_groups(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Note the scores of whole groups that dynamic filtering takes out of the V1 trainer's batches.
+
+    These are groups without signal, those beyond what a batch holds and, in the asynchronous modes, stale ones.
+    A group with a failed session is not whole, and not noted.
+    """
+
+    def _clear_groups(self: Any, partition_id: str, uids: set[str]) -> None:
+        if active.shaper is not None and partition_id == "train" and self.filter_groups_metric is not None:
+            import transfer_queue as tq
+
+            whole = uids & self.finished_keys[partition_id]
+            keys = [key for key in self.partitions[partition_id] if key.split("_")[0] in whole]
+            if keys:
+                data = tq.kv_batch_get(keys=keys, partition_id=partition_id, select_fields=["rm_scores"])
+                scores = [float(rewards.sum()) for rewards in data["rm_scores"]]
+                active.shaper.note_dropped(*_names(keys), scores)
+        original(self, partition_id, uids)
+
+    return _clear_groups
+
+
+def _names(keys: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The group and the session of V1's rows, whose keys are {prompt}_{session}_{output}."""
+    parts = [key.rsplit("_", 2) for key in keys]
+    return [part[0] for part in parts], ["_".join(part[1:2]) for part in parts]
 
 
 def _known(batch: Any, groups: list[str] | None, sessions: list[str] | None = None) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from hicra_verl.verl_patches import active
 from hicra_verl.verl_patches.patches import PATCHES, REGISTRY, find, problems
 
 if TYPE_CHECKING:
+    from hicra_verl.metrics.step import Filtering
     from hicra_verl.training.step import StepShaper
 
 _WHY_NOT_REMAX = (
@@ -178,6 +179,7 @@ def _prepare(config: Any, settings: HicraConfig) -> None:
     tokenizer = hf_tokenizer(path, trust_remote_code=model.get("trust_remote_code", False))
     checkpoint = checkpoint_resumed(config.trainer, folder)
     table = token_bytes(tokenizer)
+    filtering = _filtering(config)
     active.shaper = StepShaper(
         settings,
         grams,
@@ -185,12 +187,23 @@ def _prepare(config: Any, settings: HicraConfig) -> None:
         folder,
         checkpoint is not None,
         functools.partial(token_texts, token_bytes=table, tokenizer=tokenizer),
+        filtering,
     )
     active.prepared = prepared
     if checkpoint is not None:
         active.shaper.shaping.load(checkpoint)
     what = "measuring only" if settings.measure_only else _in_words(settings, active.shaper)
     print(f"[hicra] {grams.name}: {len(grams)} grams (sha256 {grams.sha256[:12]}), {what}")
+
+
+def _filtering(config: Any) -> Filtering:
+    """Whether groups are dropped before the advantage (``algorithm.filter_groups``), and whether we see which."""
+    if not (config.algorithm.get("filter_groups") or {}).get("enable"):
+        return "none"
+    if not _is_v1(config):
+        return "unseen"  # by a trainer of others, before it computes the advantage
+    own = config.trainer.v1.sampler.get("custom_sampler") or {}
+    return "unseen" if own.get("path") and own.get("name") else "seen"
 
 
 def _in_words(settings: HicraConfig, shaper: StepShaper) -> str:
