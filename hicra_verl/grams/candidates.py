@@ -27,7 +27,6 @@ _CLASS = np.uint16(int(ODD) - 1)
 _ENDS, _GOES_ON = 1, 2  # bits of a pair: in the second token a gram can end; the second can lie in a gram whole
 
 _UNKNOWN = ANY | int(BEGINS) | int(ALONE)
-_READ, _BREAK = 1, 2  # what becomes of a token
 
 _MAX_CLASSES = 1 << 12  # their table has up to 16 MiB
 _MAX_PARTS = 1 << 20  # of all grams
@@ -168,16 +167,16 @@ class Candidates:
                 left -= inner
             while (inner := empty[right] & (right < end)).any():
                 right += inner
-        keep = np.zeros(len(reading), dtype=np.uint8)
-        keep[np.minimum(right + 1, end)] = _BREAK
-        keep[end] = _BREAK
+        keep, is_break = np.zeros((2, len(reading)), dtype=bool)
+        behind = np.append(np.minimum(right + 1, end), end)
+        keep[behind] = is_break[behind] = True
         while len(left):
-            keep[left] = _READ
+            keep[left], is_break[left] = True, False
             going = np.flatnonzero(left < right)
             left, right = left[going] + 1, right[going]
         numbers = np.flatnonzero(keep)
         rows = reading.rows(numbers)
-        rows[keep[numbers] == _BREAK] = reading.break_row
+        rows[is_break[numbers]] = reading.break_row
         return numbers, rows
 
     def _chains(self, classes: Classes) -> tuple[Ints, Ints] | None:

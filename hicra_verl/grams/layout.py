@@ -66,7 +66,7 @@ class Pieces:
 
 
 class Reading:
-    """The tokens of some responses, each response followed by a break: numbered in the order of the text.
+    """The tokens (B, T), B and T not 0, of some responses, each followed by a break: numbered in the text's order.
 
     Attributes:
         pieces: what the tokens are of.
@@ -80,8 +80,7 @@ class Reading:
         self._rows: Ints | None = None
         self._position: Ints | None = None
         self.resolved = False
-        known = ids.size == 0 or (ids.min() >= 0 and ids.max() < words.break_row)
-        if not known:
+        if ids.min() < 0 or ids.max() >= words.break_row:
             self._mask = mask & (ids >= 0) & (ids < words.break_row)
             self._ids = np.where(self._mask, ids, 0)
         grid = np.zeros((len(ids), self._width), dtype=np.uint16)

@@ -264,5 +264,7 @@ def _checked(token_ids: npt.ArrayLike, token_mask: npt.ArrayLike | None) -> tupl
 
 def _chunks(shape: tuple[int, ...]) -> list[slice]:
     """The rows of a batch, some at a time."""
-    rows = max(1, _CHUNK_TOKENS // max(1, shape[1]))
+    if 0 in shape:
+        return []
+    rows = max(1, _CHUNK_TOKENS // shape[1])
     return [slice(start, min(start + rows, shape[0])) for start in range(0, shape[0], rows)]

@@ -119,6 +119,18 @@ class StepShaper:
         if self.traces is not None:
             self.traces.add(batch, matches, received)
 
+    def _wait(self) -> None:
+        """Until all batches are measured; raises what measuring raised."""
+        reports, self._reports = self._reports, []
+        for report in reports:
+            report.result()
+
+    def write_traces(self, step: int) -> None:
+        """Write the traces of the batches since the last call as this step's, if the settings ask for traces."""
+        if self.traces is not None:
+            self._wait()
+            self.traces.write(step)
+
     def _refuse_no_match(self, batch: RolloutBatch) -> None:
         own = batch.response_mask
         if not self._any_match and own.any() and not batch.planning_mask.any():
@@ -145,9 +157,7 @@ class StepShaper:
             Exception: what measuring raised.
         """
         started = time.perf_counter()
-        reports, self._reports = self._reports, []
-        for report in reports:
-            report.result()
+        self._wait()
         measures, seconds = self._metrics, self._seconds
         if measures.tokens == 0:
             return {}

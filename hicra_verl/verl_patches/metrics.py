@@ -32,8 +32,8 @@ def wrap_compute_metrics_v1(original: Callable[..., Any]) -> Callable[..., Any]:
         if staged.before_saving(self):
             return  # fit() asks again once the step is over
         active.reported = {}
-        if active.shaper is not None and active.shaper.traces is not None:
-            active.shaper.traces.write(self.global_steps)
+        if active.shaper is not None:
+            active.shaper.write_traces(self.global_steps)
         staged.observe(self, metrics)
 
     return _compute_metrics

@@ -353,9 +353,8 @@ def test_traces_keep_what_the_actor_receives(tmp_path: Path) -> None:
         "groups": ["a", "a", "b"],
     }
     step.shape(torch.ones(tokens.shape), tokens, mask, **facts)
-    assert step.traces is not None
-    step.traces.write(7)
-    step.traces.write(8)  # nothing since: no file
+    step.write_traces(7)
+    step.write_traces(8)  # nothing since: no file
     assert [path.name for path in (tmp_path / "hicra_traces").iterdir()] == ["7.jsonl"]
     rows = [json.loads(line) for line in (tmp_path / "hicra_traces" / "7.jsonl").read_text().splitlines()]
     assert rows == [
