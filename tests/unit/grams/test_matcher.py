@@ -31,7 +31,7 @@ TEXTS = [
     "首先",
     "let's try",
 ]
-REAL_TOKENIZERS = ("qwen3", "llama3", "smollm2", "gemma3")
+REAL_TOKENIZERS = ("qwen3", "llama3", "llama2", "smollm2", "gemma3")
 GRAMS = GramSet("test", tuple(Gram(text, "other", "") for text in TEXTS))
 
 
