@@ -14,6 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from hicra_verl.errors import HicraError
 from hicra_verl.grams.layout import ODD, Classes, Ints, Reading
 from hicra_verl.grams.pieces import BREAK
 from hicra_verl.grams.text import is_word
@@ -33,7 +34,7 @@ _MAX_PARTS = 1 << 20  # of all grams
 _MAX_CHAIN = 64  # tokens; longer ones are white space without end
 
 
-class TooManyPartsError(Exception):
+class TooManyPartsError(HicraError):
     """The grams are too many or too long for this test to pay."""
 
 
@@ -62,7 +63,7 @@ class Candidates:
         self._behind_space: set[int] = set()
         self._patterns = sorted(set(patterns))
         if sum(len(pattern) ** 2 for pattern in self._patterns) > 2 * _MAX_PARTS:
-            raise TooManyPartsError
+            raise TooManyPartsError("the grams have too many parts to sift tokens by them")
         first = 0
         for pattern in self._patterns:
             self._add_places(pattern, first)
@@ -104,7 +105,7 @@ class Candidates:
             if not new:
                 return _UNKNOWN
             if len(self._kinds) + 2 >= _MAX_CLASSES:
-                raise TooManyPartsError
+                raise TooManyPartsError("the grams have too many parts to sift tokens by them")
             self._kinds[kind] = len(self._kinds) + 2
         return self._kinds[kind] | int(BEGINS) * (whole or bool(begun)) | int(ALONE) * whole
 

@@ -36,7 +36,7 @@ from hicra_verl.parallel import in_threads
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
-_CHUNK_TOKENS = 1 << 17  # tokens handled at once: what is at hand then stays in a core's own cache
+_CHUNK_TOKENS = 1 << 18  # tokens handled at once: few enough for a cache, enough that threads seldom ask for the lock
 _MANY_TOKENS = 1000  # of a tokenizer; single bytes say too little to be sifted
 
 _DFA_CHARACTERS = 1 << 18  # of all grams; beyond, the fast form of the automaton takes seconds and gigabytes

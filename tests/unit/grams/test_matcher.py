@@ -31,7 +31,7 @@ TEXTS = [
     "首先",
     "let's try",
 ]
-REAL_TOKENIZERS = ("qwen3", "llama3", "llama2", "smollm2", "gemma3")
+REAL_TOKENIZERS = ("qwen3", "llama3", "smollm2", "gemma3")
 GRAMS = GramSet("test", tuple(Gram(text, "other", "") for text in TEXTS))
 
 
@@ -257,7 +257,7 @@ def matches_as_the_reference(tokenizer: Any, responses: list[str]) -> int:
     return found
 
 
-@pytest.mark.parametrize("name", REAL_TOKENIZERS)
+@pytest.mark.parametrize("name", [*REAL_TOKENIZERS, "llama2"])  # which writes a space before every text
 def test_real_tokenizer_and_responses(name: str, math_responses: list[str]) -> None:
     assert matches_as_the_reference(real_tokenizer(name), math_responses) > 5000
 
