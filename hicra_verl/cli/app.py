@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from typer import Option
 
 from hicra_verl.cli.door import Door
 from hicra_verl.terminal import plain_console
@@ -25,7 +26,7 @@ app = typer.Typer(
     "[bold]python -m verl.trainer.main_ppo algorithm.adv_estimator=hicra …[/bold]",
 )
 
-GramsOption = Annotated[str, typer.Option("--grams", help="Name of a shipped gram set, or path of a gram-set file.")]
+GramsOption = Annotated[str, Option("--grams", help="Name of a shipped gram set, or path of a gram-set file.")]
 
 
 @contextmanager
@@ -71,9 +72,7 @@ def _show_version(value: bool) -> None:
 
 @app.callback()
 def _common(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print it.")
-    ] = False,
+    version: Annotated[bool, Option("--version", callback=_show_version, is_eager=True, help="Print it.")] = False,
 ) -> None:
     pass
 
