@@ -113,12 +113,8 @@ def row_token_ids(row: Record, tokenizer: Any, vocabulary: int, text_field: str 
 
 
 def _as_line(row: dict[str, Any]) -> str:
-    line = json.dumps(row, ensure_ascii=False, default=str)
-    try:
-        line.encode("utf-8")
-    except UnicodeEncodeError:  # half of a character in a field that is passed on: escaped, as it came
-        line = json.dumps(row, default=str)
-    return line + "\n"
+    # Half of a character in a field that is passed on is escaped, as it came.
+    return json.dumps(row, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace").decode() + "\n"
 
 
 def _printable(text: str) -> str:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from typer import Option
 
 from hicra_verl.cli.door import Door
@@ -29,6 +29,12 @@ app = typer.Typer(
 GramsOption = Annotated[str, Option("--grams", help="Name of a shipped gram set, or path of a gram-set file.")]
 
 
+def bar(*more: ProgressColumn) -> Progress:
+    """A progress bar on the terminal, with further columns."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *more, TimeRemainingColumn())
+    return Progress(*columns, console=plain_console(stderr=True))
+
+
 @contextmanager
 def asking(what: str, total: int, price: tuple[float, float]) -> Iterator[Callable[..., None]]:
     """A progress bar with tokens and cost, for questions to a model.
@@ -43,14 +49,7 @@ def asking(what: str, total: int, price: tuple[float, float]) -> Iterator[Callab
         of the steps done by now (left out: one more).
     """
     tokens = [0, 0]
-    columns = (
-        TextColumn(what),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[cost]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=plain_console(stderr=True)) as progress:
+    with bar(TextColumn("{task.fields[cost]}")) as progress:
         task = progress.add_task(what, total=total, cost="")
 
         def note(answer: Any, done: int | None = None) -> None:

@@ -13,8 +13,7 @@ from typer import Argument, Option
 
 from hicra_verl.cli.app import GramsOption, app
 from hicra_verl.cli.mining import FieldOption, OutputOption
-from hicra_verl.tables import Table
-from hicra_verl.terminal import plain_console
+from hicra_verl.tables import Table, render
 from hicra_verl.version import __version__
 
 if TYPE_CHECKING:
@@ -232,7 +231,7 @@ def stats(
     loaded, table_of_bytes = load_tokenizer(tokenizer) if tokenizer else (None, None)
     made = tables(gram_set, statistics(gram_set, opened.texts(), loaded, table_of_bytes), top or None)
     for each in made:
-        plain_console().print(each.for_terminal())
+        each.print()
     if output is not None:
-        write_text(output, "\n".join(each.as_markdown() for each in made))
+        write_text(output, render(made, "markdown"))
         print(f"written to {output}")

@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from typer import Argument, Option
 
-from hicra_verl.cli.app import app
+from hicra_verl.cli.app import app, bar
 from hicra_verl.tables import Table
-from hicra_verl.terminal import plain_console
 
 if TYPE_CHECKING:
     from hicra_verl.mining.mine import Mined
@@ -101,8 +99,7 @@ def mine(
     page = pages.page_beside(output)
     check_outputs(output, page, inputs=solution_files(corpus))
     opened = open_corpus(corpus, field, success)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=plain_console(stderr=True)) as progress:
+    with bar() as progress:
         tasks: dict[str, Any] = {}
 
         def note(step: str, done: int, of: int) -> None:
