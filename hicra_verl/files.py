@@ -172,7 +172,6 @@ def _umask() -> int:
 
 
 def _unwritable(path: Path, error: Exception) -> OutputError:
-    number = getattr(error, "errno", None)
     reason = getattr(error, "strerror", None) or str(error)
-    remedy = _REMEDIES.get(number or 0, "give another path")
+    remedy = _REMEDIES.get(getattr(error, "errno", 0), "give another path")
     return OutputError(f"cannot be written ({reason})", file=path, remedy=remedy)

@@ -99,7 +99,9 @@ def main() -> None:
         "flags as the paper's",
         "change",
     )
-    moved = Table(f"each option by itself, {len(texts):,} successful solutions", columns, rows, words=0, last_in_words=True)
+    moved = Table(
+        f"each option by itself, {len(texts):,} successful solutions", columns, rows, words=0, last_in_words=True
+    )
 
     shares = []
     for seed in track(range(HALVES)):

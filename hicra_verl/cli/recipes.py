@@ -17,6 +17,7 @@ recipes_app = typer.Typer(
 )
 app.add_typer(recipes_app, name="recipes")
 
+RowArgument = Annotated[str, Argument(metavar="ROW", help="The row's name.")]
 Overrides = Annotated[list[str] | None, Argument(metavar="[OVERRIDE…]", help="Passed to the script.")]
 PASSED_ON = {"ignore_unknown_options": True, "allow_extra_args": True}
 
@@ -40,7 +41,7 @@ def list_recipes(context: typer.Context) -> None:
 
 
 @recipes_app.command(context_settings=PASSED_ON)
-def show(row: Annotated[str, Argument(metavar="ROW", help="The row's name.")], overrides: Overrides = None) -> None:
+def show(row: RowArgument, overrides: Overrides = None) -> None:
     """Print the whole command that a row's script runs."""
     from hicra_verl.recipes import command, recipe
 
@@ -48,7 +49,7 @@ def show(row: Annotated[str, Argument(metavar="ROW", help="The row's name.")], o
 
 
 @recipes_app.command(context_settings=PASSED_ON)
-def run(row: Annotated[str, Argument(metavar="ROW", help="The row's name.")], overrides: Overrides = None) -> None:
+def run(row: RowArgument, overrides: Overrides = None) -> None:
     """Run a row's script, in place of this process."""
     from hicra_verl.recipes import recipe
 
@@ -69,7 +70,7 @@ def method(
 
 @recipes_app.command(context_settings=PASSED_ON)
 def check(
-    row: Annotated[str, Argument(metavar="ROW", help="The row's name.")],
+    row: RowArgument,
     overrides: Overrides = None,
     as_json: Annotated[bool, Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,17 +33,8 @@ def tag(
     """
     from hicra_verl.tagging import tag_file
 
-    console = plain_console(stderr=True)
-    totals, gram_set = tag_file(
-        input_file,
-        tokenizer,
-        grams,
-        output,
-        html,
-        field,
-        html_rows,
-        lambda rows: track(rows, "tagging", console=console, transient=True),
-    )
+    bar = partial(track, description="tagging", console=plain_console(stderr=True), transient=True)
+    totals, gram_set = tag_file(input_file, tokenizer, grams, output, html, field, html_rows, bar)
     _print_totals(totals, gram_set)
 
 
