@@ -209,8 +209,6 @@ def markdown(recipes: list[Recipe]) -> str:
     Raises:
         RecipeError: if a script's model has no known shape.
     """
-    from hicra_verl.evaluation.benchmarks import TITLES
-
     lines = ["| row | script | paper | GPUs | hours | GPU-hours | disk, GB | status |", "|" + "---|" * 8]
     sums = {True: [0.0, 0.0, 0.0], False: [0.0, 0.0, 0.0]}
     for entry in recipes:
@@ -220,8 +218,7 @@ def markdown(recipes: list[Recipe]) -> str:
         if entry.source != "smoke":
             for place, value in enumerate((1.0, cost.gpu_hours, cost.disk_gb)):
                 sums[entry.trains][place] += value
-        numbers = " · ".join(f"{TITLES[name]} {value:.1f}" for name, value in entry.numbers)
-        paper = {"review": f"{numbers} (authors in review)", "smoke": "(smoke)"}.get(entry.source, numbers)
+        paper = {"review": f"{entry.printed} (authors in review)", "smoke": "(smoke)"}.get(entry.source, entry.printed)
         figures = f"{cost.gpus} | {rounded(cost.total_hours)} | {rounded(cost.gpu_hours)} | {rounded(cost.disk_gb)}"
         name = f"{entry.model}, {entry.method}"
         lines.append(f"| {name} | `{entry.row}.sh` | {paper or '(figures only)'} | {figures} | {entry.status} |")

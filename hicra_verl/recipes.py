@@ -55,6 +55,11 @@ class Recipe:
         """False for rows that only evaluate a published checkpoint."""
         return 'train "$@"' in self.script.read_text(encoding="utf-8")
 
+    @property
+    def printed(self) -> str:
+        """The paper's numbers, by the benchmarks' titles."""
+        return " · ".join(f"{TITLES[name]} {value:.1f}" for name, value in self.numbers)
+
 
 class RecipeError(HicraError):
     """There is no such recipe, or no recipes; the message says what to do."""
@@ -88,10 +93,9 @@ def statuses(scripts: Path) -> dict[str, str]:
 
 def in_words(entry: Recipe) -> str:
     """A row's numbers: whose they are, and on which benchmarks."""
-    numbers = " · ".join(f"{TITLES[name]} {value:.1f}" for name, value in entry.numbers)
     if entry.source == "smoke":
         return "smoke: one GPU, one evening; not the paper's"
-    return f"{numbers or 'in its figures only'}{' (authors, in review)' if entry.source == 'review' else ''}"
+    return f"{entry.printed or 'in its figures only'}{' (authors, in review)' if entry.source == 'review' else ''}"
 
 
 def all_recipes() -> list[Recipe]:

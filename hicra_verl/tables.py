@@ -119,8 +119,7 @@ def check_format(form: str, to_file: bool) -> None:
 
 def render(tables: Sequence[Table], form: str) -> str:
     """The tables as ``markdown``, ``latex`` or ``html``."""
-    writers = {"markdown": Table.markdown, "latex": Table.latex, "html": Table.html}
-    return "\n".join(writers[form](table) for table in tables)
+    return "\n".join(getattr(table, form)() for table in tables)
 
 
 def _clean(text: str, kept: str = "") -> str:
