@@ -17,7 +17,7 @@ from hicra_verl.endpoint import REFUSED
 from hicra_verl.evaluation.benchmarks import EvaluationError, Item
 from hicra_verl.evaluation.sampling import Completion, Engine, Request
 from hicra_verl.files import make_folder, write_json
-from hicra_verl.grading.grade import REASONS, start
+from hicra_verl.grading.grade import REASONS, Grade, grade
 from hicra_verl.grading.pool import GradingPool
 from hicra_verl.records import InputError, read_json
 
@@ -140,6 +140,16 @@ def distinct_samples(path: Path, rows: Iterable[tuple[int, dict[str, Any]]]) -> 
     return list(samples.values())
 
 
+def by_problem(samples: Iterable[Sample]) -> dict[str, list[int]]:
+    """Problem to [samples, correct samples]."""
+    counts: dict[str, list[int]] = {}
+    for sample in samples:
+        of_problem = counts.setdefault(sample.uid, [0, 0])
+        of_problem[0] += 1
+        of_problem[1] += sample.correct
+    return counts
+
+
 def _fits(name: str, value: Any) -> bool:
     """Whether a field of a sample may hold this."""
     if type(value) not in _TYPES.get(name, ()) or (name == "grade" and value not in (*REASONS, REFUSED)):
@@ -231,17 +241,10 @@ def samples_file(folder: Path, benchmark: str) -> Path:
 def _graded(completion: Completion, pool: GradingPool) -> Sample:
     request, item = completion.request, completion.request.item
     if completion.finish_reason == REFUSED:
-        message = completion.refusal
-        return Sample(item.uid, request.sample, request.seed, "", REFUSED, 0, None, False, REFUSED, message)
-    result = start(completion.text, item.answer, item.kind, item.options, pool)()
+        found = Grade(False, REFUSED, None)
+    else:
+        found = grade(completion.text, item.answer, item.kind, item.options, pool)
+    asked, taken = (item.uid, request.sample, request.seed), (completion.text, completion.finish_reason)
     return Sample(
-        item.uid,
-        request.sample,
-        request.seed,
-        completion.text,
-        completion.finish_reason,
-        completion.tokens,
-        result.answer,
-        result.correct,
-        result.reason,
+        *asked, *taken, completion.tokens, found.answer, found.correct, found.reason, refusal=completion.refusal
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from itertools import groupby
@@ -124,11 +124,10 @@ class _Writer:
         """By row and benchmark, wherever a row and its baseline both have results by problem."""
         found = {}
         for row in self.named.values():
-            baseline = self.baseline(row)
-            for benchmark in sorted(row.benchmarks() & baseline.benchmarks()) if baseline else ():
-                ours, theirs = row.per_problem(benchmark), baseline.per_problem(benchmark) if baseline else None
-                difference = paired_difference(ours, theirs) if ours is not None and theirs is not None else None
-                if difference is not None:
+            baseline = self.baseline(row) or Row("", False)
+            for benchmark in sorted(row.benchmarks() & baseline.benchmarks()):
+                ours, theirs = row.per_problem(benchmark), baseline.per_problem(benchmark)
+                if ours and theirs and (difference := paired_difference(ours, theirs)):
                     found[row.name, benchmark] = difference
         return found
 
@@ -193,13 +192,8 @@ class _Writer:
         if not runs:
             return ""
         title, label = TITLES.get(benchmark, benchmark), self.label(row)
-        scores = row.scores(benchmark)
-        if len(runs) == 1:
-            low, high = runs[0].benchmarks[benchmark]["pass@1_interval"]
-            text = f"{scores[0]:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
-        else:
-            mean, spread = mean_and_spread(scores)
-            text = f"{mean:.1f} ± {spread:.1f} ({len(runs)} seeds)"
+        text = _points(row, benchmark, "{:.1f}".format)
+        if len(runs) > 1:
             self.note("±: standard deviation over seeds of a row (training or sampling), instead of an interval")
         refused = sum(run.benchmarks[benchmark].get("grades", {}).get("refused", 0) for run in runs)
         if refused:
@@ -229,15 +223,9 @@ class _Writer:
 
     def to_paper(self, row: Row, benchmark: str, paper: float | None) -> str:
         """Ours less the paper's number, which has no interval of its own."""
-        runs = row.of(benchmark)
-        if not runs or paper is None:
+        if not row.of(benchmark) or paper is None:
             return ""
-        scores = row.scores(benchmark)
-        if len(runs) > 1:
-            mean, spread = mean_and_spread(scores)
-            return f"{_signed(mean - paper)} ± {spread:.1f} ({len(runs)} seeds)"
-        low, high = runs[0].benchmarks[benchmark]["pass@1_interval"]
-        return f"{_signed(scores[0] - paper)} [{_signed(100 * low - paper)}, {_signed(100 * high - paper)}]"
+        return _points(row, benchmark, lambda points: _signed(points - paper))
 
     def difference_line(self, row: Row, benchmarks: list[str]) -> Line:
         """A row less its model's GRPO row, paired by problem."""
@@ -279,6 +267,16 @@ class _Writer:
     def note(self, text: str) -> None:
         """Call for a note below the table."""
         self.notes[text] = None
+
+
+def _points(row: Row, benchmark: str, shown: Callable[[float], str]) -> str:
+    """A row's Pass@1: with its interval, or of several seeds with their spread."""
+    runs, scores = row.of(benchmark), row.scores(benchmark)
+    if len(runs) > 1:
+        mean, spread = mean_and_spread(scores)
+        return f"{shown(mean)} ± {spread:.1f} ({len(runs)} seeds)"
+    low, high = runs[0].benchmarks[benchmark]["pass@1_interval"]
+    return f"{shown(scores[0])} [{shown(100 * low)}, {shown(100 * high)}]"
 
 
 def _signed(points: float) -> str:
