@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from hicra_verl.append_log import AppendLogError, appending, read_log
 from hicra_verl.endpoint import REFUSED
@@ -23,12 +23,6 @@ from hicra_verl.records import InputError, read_json
 
 SETTINGS_FILE = "settings.json"
 LOCK_FILE = ".lock"
-_TYPES: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("uid", "response", "finish_reason", "grade"), (str,)),
-    **dict.fromkeys(("answer", "refusal"), (str, type(None))),
-    **dict.fromkeys(("sample", "seed", "tokens"), (int,)),
-    "correct": (bool,),
-}
 
 
 @dataclass(frozen=True)
@@ -49,6 +43,9 @@ class Sample:
     correct: bool
     grade: str
     refusal: str | None = None
+
+
+_TYPES = {name: get_args(kind) or (kind,) for name, kind in get_type_hints(Sample).items()}
 
 
 def seed_of(base_seed: int, uid: str, sample: int) -> int:
@@ -88,6 +85,7 @@ def check_settings(folder: Path, settings: dict[str, Any]) -> None:
             if what is there cannot be read.
     """
     path = folder / SETTINGS_FILE
+    before: dict[str, Any] = {}
     known: dict[str, Any] = {}
     if path.exists():
         before = read_json(path, "restore it, or give another --output: without it, no one knows what its samples are")
@@ -106,9 +104,9 @@ def check_settings(folder: Path, settings: dict[str, Any]) -> None:
                     f"{folder} holds samples of other problems called {name}: the data has changed since; give another "
                     "--output, or the same data to go on with it"
                 )
-        if before == {**settings, "problems": {**known, **settings["problems"]}}:
-            return
-    write_json(path, {**settings, "problems": {**known, **settings["problems"]}})
+    together = {**settings, "problems": {**known, **settings["problems"]}}
+    if before != together:
+        write_json(path, together)
 
 
 def load_samples(path: Path) -> list[Sample]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from itertools import groupby
+from itertools import compress, groupby
 from typing import Any
 
 from hicra_verl.evaluation.benchmarks import BENCHMARKS, TITLES
@@ -21,31 +21,8 @@ NOT_TRAINED_HERE = ("Base", "ORZ", "SimpleRL", "")
 PARTIAL, VALIDATED, EXCLUDES_ZERO, AFTER_HOLM = "†", "‡", " *", " **"
 
 
-@dataclass(frozen=True)
-class Line:
-    """One line of a table: the model and method it belongs to, whose numbers it holds, and a cell a benchmark."""
-
-    model: str
-    method: str
-    whose: str
-    cells: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class PaperTable:
-    """A table ready to be written: its title, its columns, its lines and its footnotes."""
-
-    title: str
-    columns: tuple[str, ...]
-    lines: tuple[Line, ...]
-    notes: tuple[str, ...]
-
-    def plain(self) -> Table:
-        """The table as it is printed or written."""
-        rows = [(line.model, line.method, line.whose, *line.cells) for line in self.lines]
-        ours = frozenset(place for place, line in enumerate(self.lines) if line.whose.startswith("ours"))
-        columns = ("model", "method", "", *self.columns)
-        return Table(self.title, columns, rows, self.notes, words=3, group=2, marked=ours)
+Line = tuple[str, ...]
+"""One line of a table: the model and method it belongs to, whose numbers it holds, and a cell a benchmark."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +47,7 @@ def published_problems(benchmark: str) -> int | None:
     return None if known is None else known.rows
 
 
-def build(rows: Sequence[Row]) -> list[PaperTable]:
+def build(rows: Sequence[Row]) -> list[Table]:
     """The paper's tables, each followed by our other rows that have its benchmarks; then our other benchmarks."""
     paper = paper_numbers()
     writer = _Writer(paper, rows)
@@ -97,9 +74,8 @@ class _Writer:
         self.methods = {row.removeprefix(f"{label.key}_"): label.method for row, label in self.labels.items()}
         self.notes: dict[str, None] = {}  # in the order of their first use
         self.differences = self._differences()
-        places = list(self.differences)
-        kept = holm([self.differences[place].p for place in places])
-        self.after_holm = {place for place, holds in zip(places, kept, strict=True) if holds}
+        kept = holm([difference.p for difference in self.differences.values()])
+        self.after_holm = set(compress(self.differences, kept))
 
     def label(self, row: Row) -> Label:
         """A row of one's own belongs to the model whose name it begins with: ``qwen25_7b_gspo`` to qwen25_7b."""
@@ -131,9 +107,7 @@ class _Writer:
                     found[row.name, benchmark] = difference
         return found
 
-    def table(
-        self, title: str, benchmarks: list[str], paper_rows: list[dict[str, Any]], slips: list[str]
-    ) -> PaperTable:
+    def table(self, title: str, benchmarks: list[str], paper_rows: list[dict[str, Any]], slips: list[str]) -> Table:
         """One table, with the paper's rows (if it is one of the paper's) and ours."""
         self.notes = {}
         lines: list[Line] = []
@@ -149,9 +123,10 @@ class _Writer:
         keys = {self.labels[row["row"]].key for row in paper_rows}
         for other in sorted((row for row in others if self.label(row).key not in keys), key=self._first_of_model):
             lines += self.own_lines(other, benchmarks)
-        columns = tuple(TITLES.get(benchmark, benchmark) for benchmark in benchmarks)
+        columns = ("model", "method", "", *(TITLES.get(benchmark, benchmark) for benchmark in benchmarks))
         title += ": Pass@1 in percent; in brackets 95% bootstrap intervals over problems"
-        return PaperTable(title, columns, tuple(lines), (*self.notes, *slips))
+        marked = frozenset(place for place, (_, _, whose, *_) in enumerate(lines) if whose.startswith("ours"))
+        return Table(title, columns, lines, (*self.notes, *slips), words=3, group=2, marked=marked)
 
     def _first_of_model(self, row: Row) -> int:
         """So that rows of one model stand together."""
@@ -163,24 +138,23 @@ class _Writer:
         whose = "paper" if row["source"] == "paper" else "authors, in review"
         ours = self.named.get(row["row"], Row(row["row"], True))
         model, method = row["model"], row["method"]
-        numbers = tuple("" if value is None else f"{value:.1f}" for value in row["values"])
-        lines = [Line(model, method, whose, numbers)]
-        lines.append(Line(model, method, "ours", tuple(self.score(ours, benchmark) for benchmark in benchmarks)))
+        numbers = ("" if value is None else f"{value:.1f}" for value in row["values"])
+        lines: list[Line] = [(model, method, whose, *numbers)]
+        lines.append((model, method, "ours", *(self.score(ours, benchmark) for benchmark in benchmarks)))
         if ours.benchmarks() & set(benchmarks):
             pairs = zip(benchmarks, row["values"], strict=True)
-            lines.append(Line(model, method, "ours - paper", tuple(self.to_paper(ours, *pair) for pair in pairs)))
+            lines.append((model, method, "ours - paper", *(self.to_paper(ours, *pair) for pair in pairs)))
         grpo = next((other for other in model_rows if other["method"] == "GRPO"), None)
         if method == "HICRA" and grpo is not None:
             pairs = zip(row["values"], grpo["values"], strict=True)
-            printed = tuple(_signed(hicra - baseline) for hicra, baseline in pairs)
-            lines.append(Line(model, "HICRA - GRPO", "paper", printed))
+            lines.append((model, "HICRA - GRPO", "paper", *(_signed(hicra - baseline) for hicra, baseline in pairs)))
             lines.append(self.difference_line(ours, benchmarks))
         return lines
 
     def own_lines(self, row: Row, benchmarks: list[str]) -> list[Line]:
         """A row that is not one of this table's."""
         label = self.label(row)
-        lines = [Line(label.model, label.method, "ours", tuple(self.score(row, name) for name in benchmarks))]
+        lines: list[Line] = [(label.model, label.method, "ours", *(self.score(row, name) for name in benchmarks))]
         baseline = self.baseline(row)
         if baseline is not None and row.benchmarks() & baseline.benchmarks() & set(benchmarks):
             lines.append(self.difference_line(row, benchmarks))
@@ -230,8 +204,8 @@ class _Writer:
     def difference_line(self, row: Row, benchmarks: list[str]) -> Line:
         """A row less its model's GRPO row, paired by problem."""
         label = self.label(row)
-        cells = tuple(self.difference(row, benchmark) for benchmark in benchmarks)
-        return Line(label.model, f"{label.method} - GRPO", "ours", cells)
+        cells = (self.difference(row, benchmark) for benchmark in benchmarks)
+        return label.model, f"{label.method} - GRPO", "ours", *cells
 
     def difference(self, row: Row, benchmark: str) -> str:
         """One cell of it, with its interval and what that says; blank where one of the two was never run."""
