@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from hicra_verl.data.problems import IMAGE, Problem
 from hicra_verl.data.report import Report
@@ -44,10 +44,9 @@ class NearIndex:
     """
 
     def __init__(self, problems: Iterable[str]) -> None:
-        self.problems: Sequence[str] = list(problems)
         self._sizes: list[int] = []
         self._holders: dict[str, list[int]] = defaultdict(list)
-        for number, problem in enumerate(self.problems):
+        for number, problem in enumerate(problems):
             found = shingles(problem)
             self._sizes.append(len(found))
             for shingle in found:

@@ -87,6 +87,7 @@ def _plain(*columns: str, whole: bool = False) -> Layout:
 
 _EVALUATION_SUITE = (_plain("problem", "answer"), Layout(("problem", "solution"), readers.boxed_in_solution))
 _QUESTION_ANSWER = _plain("question", "answer")
+_MATHVERSE = ("sample_index", "problem_version", "question", "question_type", "image", "answer")
 _VERL = Layout(("prompt", "reward_model"), readers.verl)
 
 # Numbers of samples are the paper's: benchmarks under 100 problems are averaged over several. Commits, file names and
@@ -205,11 +206,7 @@ SOURCES: dict[str, Source] = {
     "mathverse": Source(
         "AI4Math/MathVerse",
         ("testmini.parquet",),
-        (
-            Layout(
-                ("sample_index", "problem_version", "question", "question_type", "image", "answer"), vision.mathverse
-            ),
-        ),
+        (Layout(_MATHVERSE, vision.mathverse),),
         3_940,
         "3bc86196678bad115a923d2851c6821dbe235939",
         title="MathVerse",
