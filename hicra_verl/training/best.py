@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from hicra_verl.files import write_json
-from hicra_verl.records import read_json
+from hicra_verl.records import read_json, whole_number
 from hicra_verl.training.rules import Metric, StagesError
-from hicra_verl.verl_formats.checkpoints import step_folder, tracked_step, whole_number
+from hicra_verl.verl_formats.checkpoints import step_folder, tracked_step
 
 FOLDER = "best"
 RECORD = "best.json"
