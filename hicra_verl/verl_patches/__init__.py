@@ -23,16 +23,16 @@ from hicra_verl.verl_patches.cpu import install_cpu
 def install() -> None:
     """Ask for each patch to be wrapped once its module is imported. Imports nothing of verl."""
     wrappers: dict[patches.Patch, patches.Wrapper] = {
-        patches.NEED_CRITIC: settings.wrap_need_critic,
-        patches.COMPUTE_ADVANTAGE: advantage.wrap_compute_advantage,
-        patches.COMPUTE_ADVANTAGE_V1: advantage.wrap_compute_advantage_v1,
-        patches.TIMING_METRICS: metrics.wrap_timing_metrics,
-        patches.COMPUTE_METRICS_V1: metrics.wrap_compute_metrics_v1,
-        patches.STEP_V1: staged.wrap_step,
-        patches.SAVE_V1: staged.wrap_save_checkpoint,
-        patches.VALIDATE_V1: staged.wrap_validate,
-        patches.TRACKING: staged.wrap_tracking,
-        patches.TRACKING_LOG: staged.wrap_tracking_log,
+        patches.NEED_CRITIC: settings.need_critic,
+        patches.COMPUTE_ADVANTAGE: advantage.compute_advantage,
+        patches.COMPUTE_ADVANTAGE_V1: advantage.compute_advantage_v1,
+        patches.TIMING_METRICS: metrics.compute_timing_metrics,
+        patches.COMPUTE_METRICS_V1: metrics.compute_metrics_v1,
+        patches.STEP_V1: staged.step,
+        patches.SAVE_V1: staged.save_checkpoint,
+        patches.VALIDATE_V1: staged.validate,
+        patches.TRACKING: staged.begin_tracking,
+        patches.TRACKING_LOG: staged.log,
     }
     for patch, wrapper in wrappers.items():
         wrapt.register_post_import_hook(functools.partial(patches.wrap, patch, wrapper), patch.module)

@@ -80,33 +80,29 @@ def read_settings(algorithm: Any) -> HicraConfig:
     return config
 
 
-def wrap_need_critic(original: Callable[..., Any]) -> Callable[..., Any]:
+def need_critic(original: Callable[..., Any], config: Any) -> bool:
     """Check and prepare; the answer is the base estimator's."""
-
-    def need_critic(config: Any) -> bool:
-        _check_stages(config)
-        estimator = config.algorithm.adv_estimator
-        measure_only = (config.algorithm.get("hicra") or {}).get("measure_only") is True
-        if estimator != ESTIMATOR and not measure_only:
-            if config.algorithm.get("hicra") is not None:
-                read_settings(config.algorithm)  # a misspelt measure_only must not pass for a run without HICRA
-                warnings.warn(f"algorithm.hicra is set, but adv_estimator={estimator}: HICRA is off", stacklevel=2)
-            return bool(original(config))
-        if estimator == ESTIMATOR and measure_only:
-            raise HicraConfigError(
-                "algorithm.hicra.measure_only=true measures another estimator; name that one as "
-                "algorithm.adv_estimator, or leave measure_only false"
-            )
-        _refuse_unknown_verl("HICRA")
-        settings = read_settings(config.algorithm)
-        _refuse_what_only_v1_can(config, settings)
-        _prepare(config, settings)
-        if measure_only:
-            return bool(original(config))
-        with active.base_in_place(config.algorithm, settings.base):
-            return bool(original(config))
-
-    return need_critic
+    _check_stages(config)
+    estimator = config.algorithm.adv_estimator
+    measure_only = (config.algorithm.get("hicra") or {}).get("measure_only") is True
+    if estimator != ESTIMATOR and not measure_only:
+        if config.algorithm.get("hicra") is not None:
+            read_settings(config.algorithm)  # a misspelt measure_only must not pass for a run without HICRA
+            warnings.warn(f"algorithm.hicra is set, but adv_estimator={estimator}: HICRA is off", stacklevel=3)
+        return bool(original(config))
+    if estimator == ESTIMATOR and measure_only:
+        raise HicraConfigError(
+            "algorithm.hicra.measure_only=true measures another estimator; name that one as "
+            "algorithm.adv_estimator, or leave measure_only false"
+        )
+    _refuse_unknown_verl("HICRA")
+    settings = read_settings(config.algorithm)
+    _refuse_what_only_v1_can(config, settings)
+    _prepare(config, settings)
+    if measure_only:
+        return bool(original(config))
+    with active.base_in_place(config.algorithm, settings.base):
+        return bool(original(config))
 
 
 def _refuse_unknown_verl(what: str) -> None:
