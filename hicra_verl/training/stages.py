@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hicra_verl.files import make_folder, write_json
+from hicra_verl.files import write_json
 from hicra_verl.records import read_json
 from hicra_verl.training.best import BestKeeper
 from hicra_verl.training.rules import LARGEST, Metric, Rule, StagesError, only, read_metric, read_rule
@@ -50,10 +50,6 @@ class Plan:
     stages: tuple[Stage, ...]
     stop: Rule | None
     best: Metric | None
-
-    def controlled_settings(self) -> set[str]:
-        """Every verl setting that some stage sets."""
-        return {key for stage in self.stages for key in stage.settings}
 
 
 def load_plan(path: Path) -> Plan:
@@ -162,7 +158,7 @@ class State:
 
     def save(self, path: Path) -> None:
         """Replace the file in one move: readers see the old state or the new one."""
-        write_json(make_folder(path.parent) / path.name, vars(self))
+        write_json(path, vars(self))
 
     def recover(self, saved_step: int, plan: Plan, obey_stop: bool = True) -> None:
         """Take over a decision whose checkpoint is complete, and forget what came after the last checkpoint.

@@ -52,7 +52,7 @@ class Supervisor:
             if before != after:
                 print(f"[hicra] {before} became {after}: on a cluster, other processes work elsewhere", flush=True)
         given = launch.settings_of(self.command)
-        clash = sorted(self.plan.controlled_settings() & set(given))
+        clash = sorted(key for stage in self.plan.stages for key in stage.settings if key in given)
         if clash:
             raise StagesError(
                 f"{clash[0]}={given[clash[0]]} is in the command, but {plan_path} sets it stage by stage: change it "
