@@ -48,18 +48,19 @@ class BestKeeper:
             return
         if step == 0 or tracked_step(self._run) != step:
             return  # validated between two checkpoints
-        again = best is not None and best["step"] == step  # by a run that goes on from it
-        how = best["kept_as"] if best is not None and again else self._place(step)
+        if best is not None and best["step"] == step:  # by a run that goes on from it
+            how = best["kept_as"]
+        else:
+            how = self._place(step, None if best is None else step_folder(self._folder, best["step"]))
         record = {"step": step, "metric": self._metric.metric, "value": value, "kept_as": how}
         write_json(self._folder / RECORD, record, indent=None)
         self._remove_all_but(step_folder(self._folder, step))
         print(f"[hicra] step {step} is the best so far: {self._metric.metric} {value:.4g}, kept as {how}", flush=True)
 
-    def _place(self, step: int) -> str:
+    def _place(self, step: int, best: Path | None) -> str:
         whole, temporary = step_folder(self._folder, step), self._folder / f".global_step_{step}"
         self._folder.mkdir(exist_ok=True)
-        best = read_best(self._run)
-        self._remove_all_but(None if best is None else step_folder(self._folder, best["step"]))
+        self._remove_all_but(best)
         copied = []
 
         def link(source: str, target: str) -> None:
