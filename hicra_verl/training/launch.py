@@ -92,8 +92,6 @@ def _absolute_word(word: str, folder: Path) -> str:
     if not equals or key not in (*WRITTEN, *DATA, *FILE_OR_NAME):
         return word
     value = value_of(word)
-    if value is None:
-        return word
     texts = value if isinstance(value, list) else [value]
     paths = [_absolute(text, folder, must_exist=key in FILE_OR_NAME) for text in texts]
     if paths == texts:

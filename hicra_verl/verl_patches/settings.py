@@ -99,9 +99,7 @@ def need_critic(original: Callable[..., Any], config: Any) -> bool:
     settings = read_settings(config.algorithm)
     _refuse_what_only_v1_can(config, settings)
     _prepare(config, settings)
-    if measure_only:
-        return bool(original(config))
-    with active.base_in_place(config.algorithm, settings.base):
+    with active.base_in_place(config.algorithm, estimator if measure_only else settings.base):
         return bool(original(config))
 
 
