@@ -108,16 +108,13 @@ def main() -> None:
         left, right = (mined(half, options) for half in halves(corpus, work, seed))
         shared = len(difference(left, right).both)
         shares.append((shared / (len(left) + len(right) - shared), agreement(left, right, texts).jaccard))
+    names = ("of the grams in either", "of the characters that either flags")
     stable = Table(
         f"sets mined from random halves of the corpus, {HALVES} times",
         ("lowest", "mean", "highest", "what two halves share"),
         [
             (f"{min(found):.0%}", f"{sum(found) / len(found):.0%}", f"{max(found):.0%}", name)
-            for name, found in zip(
-                ("of the grams in either", "of the characters that either flags"),
-                zip(*shares, strict=True),
-                strict=True,
-            )
+            for name, found in zip(names, zip(*shares, strict=True), strict=True)
         ],
         words=0,
         last_in_words=True,
