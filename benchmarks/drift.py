@@ -1,9 +1,9 @@
 """How every measure moves when only a part of the same rollouts is measured: ``make drift``.
 
-A measure of the policy should not depend on how much of it was sampled. Real rollouts are measured as one training step:
-all of them, and random parts of the responses, or of the prompts with their whole groups. Real rollouts come without the
-policy's probabilities; a bigram model of the same texts stands in for it, because what is asked is how means over tokens
-move with their number.
+A measure of the policy should not depend on how much of it was sampled. Real rollouts are measured as one training
+step: all of them, and random parts of the responses, or of the prompts with their whole groups. Real rollouts come
+without the policy's probabilities; a bigram model of the same texts stands in for it, because what is asked is how
+means over tokens move with their number.
 """
 
 from __future__ import annotations

@@ -22,12 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from hicra_verl.analysis.figures import draw_errors
-from hicra_verl.analysis.runs import RunError, load_run, read_dump, split_label
+from hicra_verl.analysis.runs import RunError, load_run, split_label
 from hicra_verl.asking import Answers
 from hicra_verl.endpoint import Answer, Endpoint, Question
 from hicra_verl.files import write_json
 from hicra_verl.grading.answers import last_boxed
 from hicra_verl.records import Record, check_text, read_records, whole_number
+from hicra_verl.verl_formats.dumps import read_dump
 
 PROMPT_VERSION = 1
 PROMPT = """You are shown a problem, a reference solution or answer, and a student's solution that was marked wrong.

@@ -5,28 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-from rich.table import Table
+from typer import Argument, Option
 
 from hicra_verl.cli.app import app, asking
 from hicra_verl.cli.judging import BaseUrlOption, ConcurrencyOption, PerMinuteOption, PriceOption, TimeoutOption
-from hicra_verl.terminal import plain_console
+from hicra_verl.tables import Table
 
 if TYPE_CHECKING:
     from hicra_verl.analysis.errors import Opinions
 
 SourceArgument = Annotated[
-    str, typer.Argument(metavar="[LABEL=]RUN", help="A run with rollout dumps, or a JSONL or Parquet file.")
+    str, Argument(metavar="[LABEL=]RUN", help="A run with rollout dumps, or a JSONL or Parquet file.")
 ]
-JudgeOption = Annotated[list[str], typer.Option("--judge", help="The judge's name there; give two to compare them.")]
-OutputOption = Annotated[
-    Path, typer.Option("-o", "--output", help="Folder; answers are kept there and not asked again.")
-]
+JudgeOption = Annotated[list[str], Option("--judge", help="The judge's name there; give two to compare them.")]
+OutputOption = Annotated[Path, Option("-o", "--output", help="Folder; answers are kept there and not asked again.")]
 RepeatsOption = Annotated[
-    int, typer.Option(min=1, max=100, help="Ask each judge this often, to see whether it agrees with itself.")
+    int, Option(min=1, max=100, help="Ask each judge this often, to see whether it agrees with itself.")
 ]
-StepsOption = Annotated[str | None, typer.Option(help="Only these steps, such as 10,50,100; default: all.")]
-PerStepOption = Annotated[int, typer.Option(min=1, help="At most this many failed responses of each step.")]
+StepsOption = Annotated[str | None, Option(help="Only these steps, such as 10,50,100; default: all.")]
+PerStepOption = Annotated[int, Option(min=1, help="At most this many failed responses of each step.")]
 
 
 @app.command()
@@ -73,15 +70,13 @@ def errors(
 
 
 def _show(opinions: Opinions) -> None:
-    console = plain_console()
     for rater, rows in opinions.by_rater.items():
-        table = Table(title=f"causes, by {rater}", title_justify="left")
-        for column in rows[0]:
-            table.add_column(column.replace("_", " "), justify="right")
-        for row in rows:
-            table.add_row(*(f"{value:.1%}" if isinstance(value, float) else str(value) for value in row.values()))
-        console.print(table)
+        columns = tuple(column.replace("_", " ") for column in rows[0])
+        shown = [
+            tuple(f"{cell:.1%}" if isinstance(cell, float) else str(cell) for cell in row.values()) for row in rows
+        ]
+        Table(f"causes, by {rater}", columns, shown, words=0).print()
     for pair, kappa in opinions.kappa.items():
-        console.print(f"agreement of {pair}: kappa {kappa:.2f}")
+        print(f"agreement of {pair}: kappa {kappa:.2f}")
     if not opinions.kappa:
-        console.print("One opinion: give a second --judge, or --repeats 2, to see whether it can be relied on.")
+        print("One opinion: give a second --judge, or --repeats 2, to see whether it can be relied on.")

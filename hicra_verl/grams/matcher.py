@@ -130,7 +130,7 @@ class GramMatcher:
         planning_mask = np.zeros(ids.shape, dtype=bool)
         found: list[tuple[Ints, Ints, Ints, Ints, Bools]] = []
         following: list[bytes | None] = []
-        for start in range(0, len(ids), rows_per_chunk):
+        for start in range(0, max(1, len(ids)), rows_per_chunk):
             chunk = slice(start, start + rows_per_chunk)
             marked, (gram, row, first, end, counted), words = self._match_chunk(
                 ids[chunk], mask[chunk], following_words
@@ -138,9 +138,6 @@ class GramMatcher:
             planning_mask[chunk] = marked
             found.append((gram, row + start, first, end, counted))
             following += words
-        if not found:
-            nothing = np.zeros(0, dtype=np.int64)
-            found.append((nothing, nothing, nothing, nothing, nothing.astype(bool)))
         gram, row, first, end, counted = (np.concatenate(part) for part in zip(*found, strict=True))
         return Matches(planning_mask, gram, row, first, end, counted, following)
 
@@ -213,10 +210,9 @@ class GramMatcher:
         kind = _BYTE_KIND[np.frombuffer(text, dtype=np.uint8)]
         before = np.where(begin > 0, kind[begin - 1], _NOT_WORD) if len(begin) else kind[:0]
         after = kind[finish]
-        for side, multibyte in (("before", before == _MULTIBYTE), ("after", after == _MULTIBYTE)):
-            for match in np.flatnonzero(multibyte):
-                char = _char_before(text, begin[match]) if side == "before" else _char_at(text, finish[match])
-                (before if side == "before" else after)[match] = _WORD if char and is_word(char) else _NOT_WORD
+        for sides, places, character in ((before, begin, _char_before), (after, finish, _char_at)):
+            for match in np.flatnonzero(sides == _MULTIBYTE):
+                sides[match] = _WORD if is_word(character(text, places[match])) else _NOT_WORD
         good = ~((self._starts_word[gram] & (before == _WORD)) | (self._ends_word[gram] & (after == _WORD)))
         return gram[good], begin[good], finish[good]
 
