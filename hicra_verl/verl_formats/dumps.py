@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,20 @@ def read_dump(path: Path, gaps: list[str] | None = None) -> list[Rollout]:
     if unscored and gaps is not None:
         gaps.append(f"{path.name}: {unscored} of {len(rollouts)} responses have no score (null or NaN)")
     return rollouts
+
+
+def order_of_dump(uids: Sequence[str]) -> list[int]:
+    """The places of a batch's responses in the order that verl dumps them in, without those that fill it up.
+
+    V1 sorts by prompt, then session, then output (verl 0.9.1, v1/trainer_base.py:1318).
+    """
+    keys = []
+    for place, uid in enumerate(uids):
+        prompt, *numbers = uid.rsplit("_", 2)
+        session, output = map(int, numbers) if len(numbers) == 2 else (0, 0)
+        if not _PADDING.fullmatch(uid):
+            keys.append((prompt if len(numbers) == 2 else uid, session, output, place))
+    return [place for *_, place in sorted(keys)]
 
 
 def _score(row: Record) -> float:
