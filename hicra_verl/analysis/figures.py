@@ -24,7 +24,7 @@ MEASURES = {
 """The charts of the figure on dynamics, and why one may be blank."""
 
 COMPARED = (
-    "hicra/semantic_entropy_nats",
+    "hicra/semantic_entropy_corrected_nats",
     "val-core/",
     "hicra/pass@8",
     "actor/entropy",
@@ -45,11 +45,42 @@ def draw_dynamics(run: Run) -> Drawing:
             lines = drawn.get(title, [])
             for place, (metric, label) in enumerate(lines):
                 draw_line(axis, drawing, run, metric, label, COLOURS.get(label, SERIES[place % len(SERIES)]))
-            finish(drawing, axis, bool(lines), reason)
+            change = _draw_change(axis, drawing, run) if axis is axes[1, 0] else []
+            handles = [*axis.get_legend_handles_labels()[0], *change] if change else None
+            finish(drawing, axis, bool(lines or change), reason, handles)
         _draw_length_and_accuracy(axes[1, 1], drawing, run)
         for axis in axes[1]:
             axis.set_xlabel("training step")
     return drawing
+
+
+CHANGE, SPREAD = "hicra/conditional_entropy_matched_change_nats", "hicra/conditional_entropy_matched_sd"
+
+
+def _draw_change(axis: Axes, drawing: Drawing, run: Run) -> list[Any]:
+    """The paper's conditional entropy, as the change from the start, with the spread of its draws; on its own scale.
+
+    Matched for size: the plain value rises with the number of grams, so that longer responses alone would raise it.
+
+    Returns:
+        What the legend shows; empty if it was never logged.
+    """
+    steps, values = run.series(CHANGE)
+    if not steps:
+        reason = "no step has enough words after grams, or the run logged them under an older version"
+        drawing.blank.append(("words after a gram, change (nats)", reason))
+        return []
+    other = axis.twinx()
+    other.grid(False)
+    other.set_ylabel("change (nats)")
+    draw_line(other, drawing, run, CHANGE, "words after a gram, change", EXECUTION)
+    spread = [run.metrics[step].get(SPREAD, 0.0) for step in steps]
+    low, high = np.subtract(values, spread), np.add(values, spread)
+    other.fill_between(steps, low, high, color=EXECUTION, alpha=0.15, linewidth=0)
+    drawing.rows += [
+        {"run": run.name, "metric": SPREAD, "step": s, "value": v} for s, v in zip(steps, spread, strict=True)
+    ]
+    return list(other.get_legend_handles_labels()[0])
 
 
 def _draw_length_and_accuracy(axis: Axes, drawing: Drawing, run: Run) -> None:

@@ -25,6 +25,14 @@ def dynamics(
     grams: Annotated[
         str | None, Option("--grams", help="Count this set instead: every text measure is recomputed with it.")
     ] = None,
+    min_words: Annotated[
+        int | None,
+        Option("--min-words", min=2, help="Draw each run a second time, with grams of so many words or more alone."),
+    ] = None,
+    tokenizer: Annotated[
+        str | None,
+        Option("--tokenizer", help="Count its tokens, where a run kept no token ids; without it, words are counted."),
+    ] = None,
 ) -> None:
     """Draw the paper's figures from finished runs, and recompute what their texts alone allow.
 
@@ -33,7 +41,7 @@ def dynamics(
     """
     from hicra_verl.analysis.dynamics import draw_runs
 
-    measured, drawings = draw_runs(run_words, output, grams)
+    measured, drawings = draw_runs(run_words, output, grams, min_words, tokenizer)
     rows = []
     for run in measured.runs:
         _, values = run.series("hicra/semantic_entropy_nats")

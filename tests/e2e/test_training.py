@@ -14,7 +14,7 @@ from reference_matcher import reference
 from transformers import AutoTokenizer
 
 import runs
-from hicra_verl.analysis.recompute import measure_dumps
+from hicra_verl.analysis.recompute import Reading, measure_dumps
 from hicra_verl.grams import load_grams
 from hicra_verl.grams.token_bytes import token_bytes
 from hicra_verl.training.token_ids import read_token_ids
@@ -259,7 +259,7 @@ def test_measures_of_another_estimator_go_on_after_a_resume(world: Path, tmp_pat
         assert logged[1][f"hicra/{name}_relative"] == 1.0
         assert logged[3][f"hicra/{name}_relative"] != 1.0  # the resumed run's first step is not a new beginning
     dumps = {step: tmp_path / "rollouts" / f"{step}.jsonl" for step in logged}
-    recomputed = measure_dumps(dumps, load_grams(world / "grams.json"))
+    recomputed = measure_dumps(dumps, Reading(load_grams(world / "grams.json")))
     assert not any("tokens_changed" in name for name in logged[1])
     for step, found in recomputed.items():
         for name, value in found.metrics.items():
