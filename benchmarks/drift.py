@@ -45,7 +45,7 @@ INSTEAD = {
 """What does not drift, or must be equal between what is compared, for each measure that drifts."""
 
 
-OF_GROUPS = ("pass@", "any_correct", "groups_without")
+OF_GROUPS = ("pass@", "any_correct", "groups_without", "advantage_", "tokens_changed")
 """Measures of whole groups: their values are shown for parts of the prompts, the others' for parts of the responses."""
 
 
@@ -164,7 +164,7 @@ def main() -> None:
     print(f"{len(rows)} responses in {groups} groups, {sum(map(len, ids))} tokens of {words.tokenizer.name}, ", end="")
     print(f"grams {words.grams}; {SEEDS} seeds a share")
     print(
-        f"| measure | {' | '.join(f'{share:.0%}' for share in (*SHARES, 1.0))} | 10% of responses | 10% of prompts | |"
+        f"| measure | {' | '.join(f'{share:.0%}' for share in (*SHARES, 1.0))} | 10% of responses | 10% of prompts | instead |"
     )
     print("|---|" + "---|" * (len(SHARES) + 4))
     for name in sorted(by_response):

@@ -73,10 +73,10 @@ def _draw_change(axis: Axes, drawing: Drawing, run: Run) -> list[Any]:
     other = axis.twinx()
     other.grid(False)
     other.set_ylabel("change (nats)")
-    draw_line(other, drawing, run, CHANGE, "words after a gram, change", EXECUTION)
+    draw_line(other, drawing, run, CHANGE, "words after a gram, change", OTHER, linestyle="--")
     spread = [run.metrics[step].get(SPREAD, 0.0) for step in steps]
     low, high = np.subtract(values, spread), np.add(values, spread)
-    other.fill_between(steps, low, high, color=EXECUTION, alpha=0.15, linewidth=0)
+    other.fill_between(steps, low, high, color=OTHER, alpha=0.15, linewidth=0)
     drawing.rows += [
         {"run": run.name, "metric": SPREAD, "step": s, "value": v} for s, v in zip(steps, spread, strict=True)
     ]

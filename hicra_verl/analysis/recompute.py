@@ -107,7 +107,7 @@ class Reading:
         metrics, counts = measure(rollouts, self.matcher, self.filtering)
         parts = counts_of_parts(self.matcher, texts, self.parts) if self.parts else []
         words = Counter(chain.from_iterable(self._words(path, texts)))
-        unit = {None: "words", KEPT_IDS: "tokens"}.get(self.tokens, f"tokens of {self.tokens}")
+        unit = {None: "words", KEPT_IDS: "tokens"}.get(self.tokens, f"tokens of {Path(str(self.tokens)).name}")
         return StepTexts(metrics, counts, words.most_common(1000), gaps, list(map(entropy_nats, parts)), unit)
 
     def _words(self, path: Path, texts: Sequence[str]) -> Iterator[Iterable[str]]:

@@ -170,7 +170,7 @@ class GramMatcher:
 
         row, first_column = np.divmod(position[first], n_columns + 1)
         end_column = position[last] - row * (n_columns + 1) + 1
-        counted = leftmost_longest(begin, finish)
+        counted = _leftmost_longest(begin, finish)
         words = (
             [_next_words(text, stop, following_words) for stop in finish[counted].tolist()] if following_words else []
         )
@@ -268,7 +268,7 @@ def _extend_over_split_character(
         active = active[starts[following] == ends[following]]  # a token with text of its own ends the character
 
 
-def leftmost_longest(begin: Ints, finish: Ints) -> Bools:
+def _leftmost_longest(begin: Ints, finish: Ints) -> Bools:
     """(M,) bool: of each set of overlapping matches, the leftmost one, and the longest of those."""
     counted = np.zeros(len(begin), dtype=bool)
     free_from = 0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hicra_verl.grams.matcher import Bools, Ints, leftmost_longest
+from hicra_verl.grams.matcher import Bools, Ints, _leftmost_longest
 from hicra_verl.grams.text_matcher import TextMatcher
 
 
@@ -31,5 +31,5 @@ def counts_of_parts(matcher: TextMatcher, texts: Sequence[str], parts: Sequence[
         for part, total in zip(parts, counts, strict=True):
             kept = part[matches.gram]
             gram, begin, end = matches.gram[kept], matches.first_token[kept], matches.end_token[kept]
-            total += np.bincount(gram[leftmost_longest(begin, end)], minlength=len(total))
+            total += np.bincount(gram[_leftmost_longest(begin, end)], minlength=len(total))
     return counts
