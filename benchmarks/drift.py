@@ -163,9 +163,8 @@ def main() -> None:
     groups = len({row["uid"] for row in rows})
     print(f"{len(rows)} responses in {groups} groups, {sum(map(len, ids))} tokens of {words.tokenizer.name}, ", end="")
     print(f"grams {words.grams}; {SEEDS} seeds a share")
-    print(
-        f"| measure | {' | '.join(f'{share:.0%}' for share in (*SHARES, 1.0))} | 10% of responses | 10% of prompts | instead |"
-    )
+    shares = " | ".join(f"{share:.0%}" for share in (*SHARES, 1.0))
+    print(f"| measure | {shares} | 10% of responses | 10% of prompts | instead |")
     print("|---|" + "---|" * (len(SHARES) + 4))
     for name in sorted(by_response):
         values = (by_group if name.startswith(OF_GROUPS) else by_response)[name]
