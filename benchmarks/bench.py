@@ -252,7 +252,7 @@ def bench_dynamics() -> list[tuple[str, str]]:
     """Recomputing a run's text measures from its dumps: 200 rollouts of 4K tokens in one process."""
     from transformers import AutoTokenizer
 
-    from hicra_verl.analysis.recompute import measure_dumps
+    from hicra_verl.analysis.recompute import Reading, measure_dumps
     from hicra_verl.grams import load_grams
 
     tokenizer = AutoTokenizer.from_pretrained(TOKENIZERS / "qwen3")
@@ -261,7 +261,7 @@ def bench_dynamics() -> list[tuple[str, str]]:
         row = {"input": "p", "output": text, "score": 1.0}
         path = Path(folder) / "1.jsonl"
         path.write_text("".join(json.dumps({**row, "uid": f"{n // 8}_{n % 8}_0"}) + "\n" for n in range(200)))
-        seconds = timed(lambda: measure_dumps({1: path}, load_grams("paper")), 3)
+        seconds = timed(lambda: measure_dumps({1: path}, Reading(load_grams("paper"))), 3)
     return [("hicra dynamics, rollouts of 4K tokens a core (goal 84)", f"{200 / seconds:.0f} rollouts/s")]
 
 

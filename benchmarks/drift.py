@@ -1,9 +1,9 @@
 """How every measure moves when only a part of the same rollouts is measured: ``make drift``.
 
-A measure of the policy should not depend on how much of it was sampled. Real rollouts are measured as one training step:
-all of them, and random parts of the responses, or of the prompts with their whole groups. Real rollouts come without the
-policy's probabilities; a bigram model of the same texts stands in for it, because what is asked is how means over tokens
-move with their number.
+A measure of the policy should not depend on how much of it was sampled. Real rollouts are measured as one training
+step: all of them, and random parts of the responses, or of the prompts with their whole groups. Real rollouts come
+without the policy's probabilities; a bigram model of the same texts stands in for it, because what is asked is how
+means over tokens move with their number.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ INSTEAD = {
 """What does not drift, or must be equal between what is compared, for each measure that drifts."""
 
 
-OF_GROUPS = ("pass@", "any_correct", "groups_without")
+OF_GROUPS = ("pass@", "any_correct", "groups_without", "advantage_", "tokens_changed")
 """Measures of whole groups: their values are shown for parts of the prompts, the others' for parts of the responses."""
 
 
@@ -163,9 +163,8 @@ def main() -> None:
     groups = len({row["uid"] for row in rows})
     print(f"{len(rows)} responses in {groups} groups, {sum(map(len, ids))} tokens of {words.tokenizer.name}, ", end="")
     print(f"grams {words.grams}; {SEEDS} seeds a share")
-    print(
-        f"| measure | {' | '.join(f'{share:.0%}' for share in (*SHARES, 1.0))} | 10% of responses | 10% of prompts | |"
-    )
+    shares = " | ".join(f"{share:.0%}" for share in (*SHARES, 1.0))
+    print(f"| measure | {shares} | 10% of responses | 10% of prompts | instead |")
     print("|---|" + "---|" * (len(SHARES) + 4))
     for name in sorted(by_response):
         values = (by_group if name.startswith(OF_GROUPS) else by_response)[name]

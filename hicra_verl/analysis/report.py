@@ -12,7 +12,7 @@ from typing import Any
 
 from hicra_verl import palette
 from hicra_verl.analysis.recompute import StepTexts, measure_runs
-from hicra_verl.analysis.runs import Run, held_out_metric, read_dump
+from hicra_verl.analysis.runs import Run, held_out_metric
 from hicra_verl.files import check_output, check_outputs, write_text
 from hicra_verl.grams.functions import coloured_pieces
 from hicra_verl.grams.gramset import GramSet
@@ -21,6 +21,7 @@ from hicra_verl.metrics.table import charts, title_of
 from hicra_verl.pages import fill, script_data
 from hicra_verl.redact import redact
 from hicra_verl.training.traces import read_traces
+from hicra_verl.verl_formats.dumps import read_dump
 from hicra_verl.version import __version__
 
 PROMPTS = 12  # of each run, those seen at most steps first
@@ -116,14 +117,6 @@ def _by_score(scored: tuple[float, str]) -> tuple[float, str]:
     return (-math.inf if math.isnan(scored[0]) else scored[0], scored[1])
 
 
-def token_data(run: Run) -> list[dict[str, Any]]:
-    """The responses kept token by token, by step."""
-    return [
-        {"run": run.name, "step": step, "traces": read_traces(path, run.gaps)}
-        for step, path in sorted(run.traces.items())
-    ]
-
-
 def summary_rows(runs: Sequence[Run]) -> list[list[str]]:
     """What changed from each run's start to its end: run, measure, start, end, change."""
     rows = []
@@ -167,7 +160,11 @@ def render(
         "runs": len(runs),
         "charts": chart_data(runs),
         "traces": [prompt for run in runs for prompt in trace_data(run, matcher)],
-        "tokens": [step for run in runs for step in token_data(run)],
+        "tokens": [
+            {"run": run.name, "step": step, "traces": read_traces(path, run.gaps)}
+            for run in runs
+            for step, path in sorted(run.traces.items())
+        ],
         "series": palette.SERIES,
         "fixed": {"planning": palette.PLANNING, "execution": palette.EXECUTION},
         "functions": {name: shade.strong for name, shade in palette.FUNCTION_SHADES.items()},

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-from rich.table import Table
+from typer import Argument, Option
 
 from hicra_verl.cli.app import GramsOption, app
+from hicra_verl.tables import Table
 from hicra_verl.terminal import plain_console
 
 RunsArgument = Annotated[
     list[str],
-    typer.Argument(metavar="[LABEL=]RUN…", help="Folders, metrics files or exports; one label: seeds of one method."),
+    Argument(metavar="[LABEL=]RUN…", help="Folders, metrics files or exports; one label: seeds of one method."),
 ]
 
 
 @app.command()
 def dynamics(
     run_words: RunsArgument,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for figures and CSV files.")] = Path(
-        "dynamics"
-    ),
+    output: Annotated[Path, Option("-o", "--output", help="Folder for figures and CSV files.")] = Path("dynamics"),
     grams: Annotated[
-        str | None, typer.Option("--grams", help="Count this set instead: every text measure is recomputed with it.")
+        str | None, Option("--grams", help="Count this set instead: every text measure is recomputed with it.")
+    ] = None,
+    min_words: Annotated[
+        int | None,
+        Option("--min-words", min=2, help="Draw each run a second time, with grams of so many words or more alone."),
+    ] = None,
+    tokenizer: Annotated[
+        str | None,
+        Option("--tokenizer", help="Count its tokens, where a run kept no token ids; without it, words are counted."),
     ] = None,
 ) -> None:
     """Draw the paper's figures from finished runs, and recompute what their texts alone allow.
@@ -34,28 +41,26 @@ def dynamics(
     """
     from hicra_verl.analysis.dynamics import draw_runs
 
-    measured, drawings = draw_runs(run_words, output, grams)
-    table = Table(title="dynamics", title_justify="left")
-    for column in ("run", "steps", "steps with rollouts", "semantic entropy (nats)", "gaps"):
-        table.add_column(column)
+    measured, drawings = draw_runs(run_words, output, grams, min_words, tokenizer)
+    rows = []
     for run in measured.runs:
         _, values = run.series("hicra/semantic_entropy_nats")
         change = f"{values[0]:.3f} to {values[-1]:.3f}" if values else ""
-        table.add_row(run.name, str(len(run.metrics)), str(len(run.dumps)), change, "; ".join(run.gaps))
-    console = plain_console()
-    console.print(table)
+        rows.append((run.name, str(len(run.metrics)), str(len(run.dumps)), change, "; ".join(run.gaps)))
+    columns = ("run", "steps", "steps with rollouts", "semantic entropy (nats)", "gaps")
+    Table("dynamics", columns, rows, words=5).print()
     for drawing in drawings:
         for panel, reason in drawing.blank:
-            console.print(f"{drawing.name}: the panel {panel!r} is blank ({reason})")
-    console.print(f"{output}: {len(drawings)} figures ({', '.join(d.name for d in drawings)}), metrics.csv")
+            print(f"{drawing.name}: the panel {panel!r} is blank ({reason})")
+    print(f"{output}: {len(drawings)} figures ({', '.join(d.name for d in drawings)}), metrics.csv")
 
 
 @app.command()
 def report(
     run_words: RunsArgument,
-    output: Annotated[Path, typer.Option("-o", "--output", help="The page to write.")] = Path("report.html"),
-    grams: Annotated[str | None, typer.Option("--grams", help="Count and colour with this set instead.")] = None,
-    title: Annotated[str, typer.Option(help="The page's title.")] = "Training report",
+    output: Annotated[Path, Option("-o", "--output", help="The page to write.")] = Path("report.html"),
+    grams: Annotated[str | None, Option("--grams", help="Count and colour with this set instead.")] = None,
+    title: Annotated[str, Option(help="The page's title.")] = "Training report",
 ) -> None:
     """Write one page about finished runs: curves with values, traces through training, grams, configuration, gaps.
 
@@ -70,26 +75,26 @@ def report(
 @app.command()
 def forks(
     source: Annotated[
-        Path, typer.Argument(metavar="ROLLOUTS.jsonl", help="A rollout dump of verl, or rows with `response`.")
+        Path, Argument(metavar="ROLLOUTS.jsonl", help="A rollout dump of verl, or rows with `response`.")
     ],
-    model: Annotated[str, typer.Option("--model", help="Folder or hub name of the model that reads them.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for forks.csv and forks.html.")] = Path(
-        "forks"
-    ),
-    limit: Annotated[int, typer.Option(min=1, help="At most this many responses.")] = 200,
-    temperature: Annotated[float, typer.Option(help="The one the responses were sampled at.")] = 1.0,
-    device: Annotated[str, typer.Option(help="Where the model runs: cpu, cuda, …")] = "cpu",
+    model: Annotated[str, Option("--model", help="Folder or hub name of the model that reads them.")],
+    output: Annotated[Path, Option("-o", "--output", help="Folder for forks.csv and forks.html.")] = Path("forks"),
+    limit: Annotated[int, Option(min=1, help="At most this many responses.")] = 200,
+    temperature: Annotated[float, Option(help="The one the responses were sampled at.")] = 1.0,
+    device: Annotated[str, Option(help="Where the model runs: cpu, cuda, …")] = "cpu",
     grams: GramsOption = "paper",
 ) -> None:
     """Where is the model uncertain, and where does it plan? Both portions, at several thresholds and by function.
 
-    The model reads the responses again; the page colours each token by its entropy and underlines planning tokens.
+    The model reads the responses again, from a run's token ids (hicra_tokens/STEP.parquet) where it kept them: a dump's
+    text lacks special tokens and the prompt's template, so from it the portions are not those of training. The page
+    colours each token by its entropy and underlines planning tokens.
     """
     from rich.progress import track
 
-    from hicra_verl.analysis.forks import THRESHOLDS, measure_forks
+    from hicra_verl.analysis.forks import TEXT_ONLY, THRESHOLDS, measure_forks
 
-    rows = measure_forks(
+    rows, token_ids = measure_forks(
         source,
         model,
         output,
@@ -99,14 +104,14 @@ def forks(
         device=device,
         progress=lambda traces, total: track(traces, "reading", total, console=plain_console(stderr=True)),
     )
-    table = Table(title="planning and high-entropy tokens (95% intervals over responses)", title_justify="left")
-    for column in ("high-entropy: the top", "planning that is high-entropy", "high-entropy that is planning"):
-        table.add_column(column)
     shown = {(row["threshold"], row["portion"]): "{value:.1%} [{low:.1%}, {high:.1%}]".format(**row) for row in rows}
-    for fraction in THRESHOLDS:
-        names = ("planning_high_entropy_fraction", "high_entropy_planning_fraction")
-        table.add_row(f"{fraction:.0%}", *(shown[fraction, name] for name in names))
-    console = plain_console()
-    console.print(table)
-    console.print("Paper, at the top 30%: 40-80% and under 10%.")
-    console.print(f"{output}: forks.csv (by function, too), forks.html")
+    names = ("planning_high_entropy_fraction", "high_entropy_planning_fraction")
+    cells = [(f"{fraction:.0%}", *(shown[fraction, name] for name in names)) for fraction in THRESHOLDS]
+    columns = ("high-entropy: the top", "planning that is high-entropy", "high-entropy that is planning")
+    note = "Paper, at the top 30%: 40-80% and under 10%."
+    Table("planning and high-entropy tokens (95% intervals over responses)", columns, cells, (note,), words=3).print()
+    print(f"{output}: forks.csv (by function, too), forks.html")
+    if token_ids is not None:
+        print(f"read from the run's token ids: {token_ids}")
+    else:
+        print(f"warning: {TEXT_ONLY}", file=sys.stderr)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +43,7 @@ class Problem:
         images: each a dict with ``bytes`` or ``path``, as verl takes them.
         identity: the source's own name for the problem, "" if it has none.
         version: which of a problem's versions this is, in the source's words; "" where there is one.
+        solution: a worked solution, "" where the source has none.
     """
 
     text: str
@@ -53,6 +53,7 @@ class Problem:
     images: tuple[dict[str, Any], ...] = ()
     identity: str = ""
     version: str = ""
+    solution: str = ""
 
 
 def as_text(value: Any) -> str:
@@ -73,8 +74,3 @@ def as_answer(value: Any) -> str:
     text = text if boxed is None else boxed
     inner = text.strip("$")
     return inner.strip() if text.startswith("$") and text.endswith("$") and "$" not in inner else text
-
-
-def whole_number(answer: str) -> str:
-    """``27`` for ``27.0``, as AMC23's files write whole numbers."""
-    return re.sub(r"^(-?\d+)\.0$", r"\1", answer)

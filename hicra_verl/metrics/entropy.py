@@ -88,9 +88,8 @@ METRICS = [
     Metric("hicra/semantic_entropy_correct_corrected_nats", "semantic entropy of right responses, corrected", "nats",
            "the corrected value over right responses only", "ours",
            lambda step: corrected_entropy_nats(step.gram_counts_correct) if step.scores else None, texts=True),
-    Metric("hicra/distinct_grams", "different grams", "grams",
-           "different grams seen; it rises with their number", "ours",
-           lambda step: float((step.gram_counts > 0).sum()), texts=True),
+    Metric("hicra/distinct_grams", "different grams", "grams", "different grams seen; it rises with their number",
+           "ours", lambda step: float((step.gram_counts > 0).sum()), texts=True),
     Metric("hicra/conditional_entropy_nats", "words after a gram", "nats",
            "entropy of the three white-space-separated words after a gram, given the gram: the mean over grams by "
            "frequency; a gram with fewer words after it does not count; it rises with the number of grams: compare "

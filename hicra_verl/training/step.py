@@ -22,6 +22,7 @@ from hicra_verl.metrics.sums import TokenClasses
 from hicra_verl.rollout import RolloutBatch
 from hicra_verl.training.initial import InitialValues
 from hicra_verl.training.shaping import Shaped, Shaping
+from hicra_verl.training.token_ids import TokenIdWriter
 from hicra_verl.training.traces import TokenTexts, TraceWriter
 
 
@@ -60,6 +61,7 @@ class StepShaper:
         self.traces: TraceWriter | None = None
         if config.traces and folder is not None and token_texts is not None:
             self.traces = TraceWriter(folder, config.traces, token_texts, grams)
+        self.token_ids = TokenIdWriter(folder) if config.token_ids and folder is not None else None
         uses_grams = config.measure_only or "planning_mask" in self.shaping.selector.needs
         self._any_match = config.allow_no_match or not uses_grams
         self._start_step()
@@ -105,11 +107,18 @@ class StepShaper:
         self._refuse_no_match(batch)
         shaped = None if self.config.measure_only else self.shaping(advantages.cpu(), batch)
         received = advantages if shaped is None else shaped.advantages.to(advantages.device)
-        self._reports.append(self._thread.submit(self._report, batch, matches, shaped, received))
+        self._reports.append(self._thread.submit(self._report, batch, matches, shaped, advantages, received))
         self._seconds += time.perf_counter() - started
         return received
 
-    def _report(self, batch: RolloutBatch, matches: Matches, shaped: Shaped | None, received: torch.Tensor) -> None:
+    def _report(
+        self,
+        batch: RolloutBatch,
+        matches: Matches,
+        shaped: Shaped | None,
+        base: torch.Tensor,
+        received: torch.Tensor,
+    ) -> None:
         ids, own = batch.token_ids.numpy(), batch.response_mask.numpy()
         matches = self.matcher.with_following(ids, own, matches, FOLLOWING_WORDS)
         classes = TokenClasses(batch.planning_mask, batch.response_mask)
@@ -117,7 +126,7 @@ class StepShaper:
         if shaped is not None:
             self.shaping.add(shaped, classes)
         if self.traces is not None:
-            self.traces.add(batch, matches, received)
+            self.traces.add(batch, matches, base, received)
 
     def _wait(self) -> None:
         """Until all batches are measured; raises what measuring raised."""
@@ -125,11 +134,12 @@ class StepShaper:
         for report in reports:
             report.result()
 
-    def write_traces(self, step: int) -> None:
-        """Write the traces of the batches since the last call as this step's, if the settings ask for traces."""
-        if self.traces is not None:
-            self._wait()
-            self.traces.write(step)
+    def write(self, step: int) -> None:
+        """Write what is kept of the responses as this step's: traces and token ids, where the settings ask for them."""
+        self._wait()
+        for writer in (self.traces, self.token_ids):
+            if writer is not None:
+                writer.write(step)
 
     def _refuse_no_match(self, batch: RolloutBatch) -> None:
         own = batch.response_mask

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,20 @@ def read_dump(path: Path, gaps: list[str] | None = None) -> list[Rollout]:
     return rollouts
 
 
+def order_of_dump(uids: Sequence[str]) -> list[int]:
+    """The places of a batch's responses in the order that verl dumps them in, without those that fill it up.
+
+    V1 sorts by prompt, then session, then output (verl 0.9.1, v1/trainer_base.py:1318).
+    """
+    keys = []
+    for place, uid in enumerate(uids):
+        prompt, *numbers = uid.rsplit("_", 2)
+        session, output = map(int, numbers) if len(numbers) == 2 else (0, 0)
+        if not _PADDING.fullmatch(uid):
+            keys.append((prompt if len(numbers) == 2 else uid, session, output, place))
+    return [place for *_, place in sorted(keys)]
+
+
 def _score(row: Record) -> float:
     value = row.data["score"]
     return math.nan if value is None or value != value else row.number("score")
@@ -92,7 +106,7 @@ def read_file_log(path: Path, gaps: list[str] | None = None) -> Iterator[tuple[i
     """
     for row in lines_of(path, gaps):
         step, data = row.data.get("step"), row.data.get("data")
-        if not isinstance(step, int) or isinstance(step, bool) or not isinstance(data, dict):
+        if type(step) is not int or not isinstance(data, dict):
             raise row.error('not a line of verl\'s file logger ({"step": …, "data": …})')
         if not 0 <= step <= MAX_STEP:
             raise row.error("expected a training step from 0 on", "step", "remove the line to leave it out")
@@ -107,14 +121,11 @@ def lines_of(path: Path, gaps: list[str] | None = None) -> Iterator[Record]:
     """
     with path.open("rb") as lines:
         for number, raw in enumerate(lines, 1):
-            if not raw.strip():
-                continue
             try:
-                row = parse_line(raw, path, number)
+                if raw.strip():
+                    yield parse_line(raw, path, number)
             except InputError:
                 if raw.endswith(b"\n"):
                     raise
                 if gaps is not None:
                     gaps.append(f"{path.name}: its last line is cut short and left out")
-                return
-            yield row

@@ -177,7 +177,7 @@ def test_doctor_as_json() -> None:
     assert result.returncode == 0
     found = {f"{check['group']}: {check['name']}": check["found"] for check in report["checks"]}
     assert found["plugin: fresh Ray worker"] == "registered"
-    assert sum(name.startswith("patches") and state == "in place" for name, state in found.items()) == 11
+    assert sum(name.startswith("patches") and state == "in place" for name, state in found.items()) == 12
     assert found["grams: paper"].startswith("249 grams")
 
 

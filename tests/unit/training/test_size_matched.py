@@ -11,13 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import FIXTURES, ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hicra_verl.analysis.recompute import measure
 from hicra_verl.grams import Gram, GramSet, load_grams
+from hicra_verl.grams.text_matcher import TextMatcher
+from hicra_verl.grams.token_bytes import load_tokenizer
 from hicra_verl.metrics.entropy import conditional_entropy_nats
 from hicra_verl.metrics.size_matched import BUDGET, matched_entropies_nats, procedural, rarefied
+from hicra_verl.verl_formats.dumps import Rollout
 
 GRAMS = GramSet("test", tuple(Gram(text, "other", "") for text in ("so", "but wait", "we can", "naïve")))
 PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), max_size=60)
@@ -141,6 +145,22 @@ def test_a_tenth_of_the_responses_measures_the_same() -> None:
     for name in ("pass@1", "pass@2", "pass@4", "any_correct", "groups_without_signal_fraction"):
         change, error = program.change(groups[name], 0.1)
         assert abs(change) < max(0.03, 3 * error), name
+
+
+def test_texts_give_what_tokens_give() -> None:
+    """Tokens of a real tokenizer's kind, and texts alone: the same windows, in the same draws."""
+    program = drift_program()
+    rows = made_up_rollouts(program, 600).rows
+    tokenizer, token_table = load_tokenizer(str(FIXTURES / "tokenizers" / "byte_level"))
+    ids = [tokenizer(row["response"], add_special_tokens=False)["input_ids"] for row in rows]
+    live = program.Rollouts(rows, ids, token_table, "paper").measure(range(len(rows)))
+    rollouts = [
+        Rollout("p", row["response"], "", float(row["correct"]), row["uid"], str(number))
+        for number, row in enumerate(rows)
+    ]
+    saved, _ = measure(rollouts, TextMatcher(load_grams("paper")))
+    for name in ("conditional_entropy_matched_nats", "conditional_entropy_matched_sd", "distinct_grams_rarefied"):
+        assert live[name] == saved[name] > 0
 
 
 def test_fewer_pairs_than_the_budget_have_no_value() -> None:
