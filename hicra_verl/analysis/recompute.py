@@ -90,6 +90,12 @@ def recompute(run: Run, grams: GramSet, replace: bool = False) -> dict[int, Step
         replace: also put recomputed values in the place of logged ones: for another gram set than the run's own.
     """
     texts = measure_dumps(run.dumps, grams, processes=os.cpu_count() or 1)
+    fill_in(run, texts, replace)
+    return texts
+
+
+def fill_in(run: Run, texts: dict[int, StepTexts], replace: bool = False) -> None:
+    """Put what was measured in a run's texts into its metrics; see ``recompute``."""
     initial = initial_values(texts[min(texts)].metrics) if texts else {}
     logged = {name for data in run.metrics.values() for name in data}
     for step, found in texts.items():
@@ -101,7 +107,6 @@ def recompute(run: Run, grams: GramSet, replace: bool = False) -> dict[int, Step
         for name, value in relative_metrics(found.metrics, initial).items():
             if replace or PREFIX + name not in logged:  # a run's own relate to its first step, which may not be dumped
                 row[PREFIX + name] = value
-    return texts
 
 
 class Measured(NamedTuple):

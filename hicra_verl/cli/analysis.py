@@ -53,18 +53,21 @@ def dynamics(
 @app.command()
 def report(
     run_words: RunsArgument,
-    output: Annotated[Path, typer.Option("-o", "--output", help="The page to write.")] = Path("report.html"),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The page to write (.html), or a folder, which large runs need.")
+    ] = Path("report.html"),
     grams: Annotated[str | None, typer.Option("--grams", help="Count and colour with this set instead.")] = None,
     title: Annotated[str, typer.Option(help="The page's title.")] = "Training report",
 ) -> None:
-    """Write one page about finished runs: curves with values, traces through training, grams, configuration, gaps.
+    """Show every rollout of verl runs: curves, groups, search, tokens, grams, errors, configuration, gaps.
 
-    The page is one file and opens offline.
+    Any run of verl will do, with or without HICRA. One page is a file that opens offline; a folder is opened by its
+    index.html and loads what it shows piece by piece.
     """
-    from hicra_verl.analysis.report import write_report
+    from hicra_verl.report.build import write_report
 
-    runs, size = write_report(run_words, output, grams, title)
-    print(f"{output}: {runs} runs, {size / 1e6:.1f} MB")
+    written = write_report(run_words, output, grams, title)
+    print(f"{output}: {written.runs} runs, {written.rows:,} responses, {written.size / 1e6:.1f} MB")
 
 
 @app.command()
