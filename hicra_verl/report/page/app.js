@@ -23,6 +23,8 @@ function go(view, params = {}, replace = false) {
 
 const change = (changes, replace = false) => go(state.view, { ...Object.fromEntries(state.params), ...changes }, replace);
 
+let parting = ""; // said in the next view
+
 function say(text) {
   byId("message").textContent = text;
   byId("message").hidden = !text;
@@ -33,12 +35,14 @@ async function render() {
   const mine = ++turn, isFresh = () => mine === turn, main = byId("view"), moved = state.view !== view;
   const before = document.activeElement?.closest("tr, [data-step], [data-turn]");
   state = { view, params: new URLSearchParams(query) };
+  for (const key of ["run", "other"]) if (state.params.get(key) && !manifest.runs[state.params.get(key)]) state.params.delete(key); // of another report
   for (const one of byId("views").children) one.toggleAttribute("aria-current", one.dataset.view === view);
   byId("views").querySelector("[aria-current]").setAttribute("aria-current", "page");
-  if (!roots[view]) views[view].build((roots[view] = el("div", { cls: `view ${view}` })));
+  if (!roots[view]) views[view].build((roots[view] = el("div", { cls: `view view-${view}` })));
   if (moved) main.replaceChildren(roots[view]);
   document.title = `${views[view].title} · ${manifest.title}`;
-  if (moved) say("");
+  say(parting);
+  parting = "";
   setControls(roots[view], state.params);
   main.setAttribute("aria-busy", "true");
   try {
@@ -130,7 +134,7 @@ async function begin() {
   byId("help").onclick = () => byId("keys").showModal();
   byId("theme").onclick = () => chooseTheme(isDark() ? "light" : "dark");
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", render);
-  byId("note").textContent = [manifest.note, `gram set ${manifest.grams.name} (${manifest.grams.size} grams, sha256 ${manifest.grams.sha256.slice(0, 12)})`, `hicra_verl ${manifest.hicra}`, `written ${manifest.made.slice(0, 16).replace("T", " ")}`].filter(Boolean).join(" · ");
+  byId("note").textContent = [manifest.note, `written ${manifest.made.slice(0, 16).replace("T", " ")}`].filter(Boolean).join(" · ");
   window.addEventListener("hashchange", render);
   if (manifest.watch) watch();
   await render();

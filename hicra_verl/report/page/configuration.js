@@ -7,7 +7,8 @@ function settingLines(all) {
   const lines = new Map();
   const put = (name, run, value) => lines.set(name, Object.assign(lines.get(name) ?? [], { [run]: value }));
   all.forEach((one, run) => {
-    put("gram set", run, one.grams);
+    put("gram set of this report", run, `${one.grams.name} (sha256 ${one.grams.sha256.slice(0, 12)})`);
+    put("gram set of the run", run, one.grams.run ? `sha256 ${one.grams.run.slice(0, 12)}` : null);
     put("git", run, one.git);
     for (const [name, value] of Object.entries(one.versions ?? {})) put(`version of ${name}`, run, value);
     for (const [name, value] of Object.entries(one.settings ?? {})) put(name, run, value);

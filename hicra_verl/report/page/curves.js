@@ -39,27 +39,41 @@ function chosenRuns(params) {
   return all.filter((run) => wanted.includes(run));
 }
 
+const fixedColour = (name) => manifest.fixed?.[name] && (isDark() ? mixed(manifest.fixed[name], 0.45) : manifest.fixed[name]);
+
+// One line of one family of runs: its mean, and a band where it has seeds. With several families a colour is a family and
+// a dash is a line (the key of families stands above all charts); with one, a colour is a line.
+function lineTraces(series, run, { family, line, name, several, many, weight }) {
+  const { steps, mean, low, high } = spread(series), shade = (!several && fixedColour(name)) || colour(several ? family : line);
+  const common = { x: steps, type: "scatter", legendgroup: line, hoverinfo: "skip", showlegend: false }, traces = [];
+  if (series.length > 1) {
+    traces.push({ ...common, y: smoothed(high, weight), mode: "lines", line: { width: 0 } });
+    traces.push({ ...common, y: smoothed(low, weight), mode: "lines", line: { width: 0 }, fill: "tonexty", fillcolor: faint(shade, 0.2) });
+  }
+  if (weight) traces.push({ ...common, y: mean, mode: "lines", line: { width: 1, color: faint(shade, 0.3) } });
+  const label = several ? `${manifest.runs[run].label}${many ? `: ${name}` : ""}` : name;
+  traces.push({
+    ...common, y: smoothed(mean, weight), mode: "lines+markers", name: plain(name), run, showlegend: many && !several, hoverinfo: null,
+    line: { width: 2, color: shade, dash: DASHES[(several ? line : 0) % DASHES.length] },
+    marker: { size: steps.length > 40 ? 4 : 6, symbol: SYMBOLS[(several ? family : line) % SYMBOLS.length] },
+    hovertemplate: `step %{x}: %{y:.4g}<extra>${plain(label)}</extra>`,
+  });
+  return traces;
+}
+
 function curveTraces(curves, lines, params) {
-  const weight = Number(params.get("smooth") ?? 0), traces = [], found = families(params);
-  found.forEach(([label, runs], family) => lines.forEach(([metric, name], line) => {
-    const series = runs.map((run) => curves[run]?.[metric]).filter((one) => one?.[0].length);
-    if (!series.length) return;
-    const { steps, mean, low, high } = spread(series);
-    const shade = colour(found.length > 1 ? family : line), seeds = series.length > 1 ? ` (${series.length} seeds)` : "";
-    const shown = [found.length > 1 || lines.length < 2 ? label + seeds : "", lines.length > 1 ? name : ""].filter(Boolean).join(": ");
-    const group = `${family}/${line}`, common = { x: steps, type: "scatter", legendgroup: group, hoverinfo: "skip", showlegend: false };
-    if (seeds) {
-      traces.push({ ...common, y: smoothed(high, weight), mode: "lines", line: { width: 0 } });
-      traces.push({ ...common, y: smoothed(low, weight), mode: "lines", line: { width: 0 }, fill: "tonexty", fillcolor: faint(shade, 0.18) });
-    }
-    if (weight) traces.push({ ...common, y: mean, mode: "lines", line: { width: 1, color: faint(shade, 0.3) } });
-    traces.push({
-      x: steps, y: smoothed(mean, weight), type: "scatter", mode: "lines+markers", name: plain(shown), legendgroup: group, run: runs[0],
-      line: { width: 2, color: shade, dash: DASHES[(found.length > 1 ? line : 0) % DASHES.length] },
-      marker: { size: steps.length > 40 ? 4 : 6, symbol: SYMBOLS[(found.length > 1 ? family : line) % SYMBOLS.length] },
-      hovertemplate: `step %{x}: %{y:.4g}<extra>${plain(shown)}</extra>`,
+  const found = families(params), several = found.length > 1, traces = [];
+  const shown = lines.filter(([metric]) => found.some(([, runs]) => runs.some((run) => curves[run]?.[metric]?.[0].length)));
+  shown.forEach(([metric, name], line) => {
+    found.forEach(([, runs], family) => {
+      const series = runs.map((run) => curves[run]?.[metric]).filter((one) => one?.[0].length);
+      const how = { family, line, name, several, many: shown.length > 1, weight: Number(params.get("smooth") ?? 0) };
+      if (series.length) traces.push(...lineTraces(series, runs[0], how));
     });
-  }));
+    if (several && shown.length > 1) {
+      traces.push({ x: [null], y: [null], mode: "lines", name: plain(name), legendgroup: line, line: { width: 2, color: "rgb(128,140,150)", dash: DASHES[line % DASHES.length] } });
+    }
+  });
   return traces;
 }
 
@@ -68,7 +82,7 @@ function openStep(run, step) {
   const { sections } = manifest.runs[run];
   if (!sections.length) return say(`${runName(run)} has no rollouts: only its curves are here.`);
   const near = sections.reduce((best, section) => (Math.abs(section.step - step) < Math.abs(best.step - step) ? section : best));
-  if (near.step !== step) say(`No rollouts were dumped at step ${step}; these are of step ${near.step}, the nearest.`);
+  if (near.step !== step) parting = `No rollouts were dumped at step ${step}; these are of step ${near.step}, the nearest.`;
   go("rollouts", { run, step: near.step });
 }
 
@@ -91,7 +105,7 @@ views.curves = {
         const on = [...runs.querySelectorAll("input:checked")].map((input) => input.value);
         change({ runs: on.length === manifest.runs.length ? null : on.join(",") || "none" });
       } });
-      return el("label", { cls: "check" }, box, ` ${run.name}`);
+      return el("label", { cls: "check" }, box, " ", el("span", { cls: "key", "aria-hidden": "true" }), ` ${run.name}`);
     }));
     const step = el("input", { type: "number", min: 0, "aria-label": "step" }), run = el("select", { "aria-label": "run" },
       manifest.runs.map(({ name }, place) => el("option", { value: place }, name)));
@@ -111,7 +125,13 @@ views.curves = {
     const curves = await json("curves");
     if (!isFresh()) return;
     const chosen = chosenRuns(params), one = params.get("chart");
-    for (const box of root.querySelectorAll(".runs input")) box.checked = chosen.includes(Number(box.value));
+    const shades = families(params);
+    for (const box of root.querySelectorAll(".runs input")) {
+      const run = Number(box.value), family = shades.findIndex(([, runs]) => runs.includes(run)), key = box.parentNode.querySelector(".key");
+      box.checked = chosen.includes(run);
+      key.textContent = box.checked ? GLYPHS[family % GLYPHS.length] : "";
+      key.style.color = box.checked ? colour(family) : "";
+    }
     root.querySelector("[data-key=smooth]").value = params.get("smooth") ?? 0;
     const found = chartList(curves, params).map((entry) => ({ ...entry, traces: curveTraces(curves, entry.lines, params) }))
       .filter(({ traces }) => traces.length);

@@ -152,9 +152,9 @@ function chart(title, traces, { unit = "", height = 270, clicked, layout = {} } 
     const axis = { gridcolor: GRID, linecolor: GRID, zeroline: false, automargin: true };
     Plotly.newPlot(box, traces, {
       title: { text: plain(title), font: { size: 13 }, x: 0.02, xanchor: "left" }, margin: { l: 50, r: 14, t: 36, b: 36 },
-      legend: { orientation: "h", y: -0.16, font: { size: 10 } }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      legend: { orientation: "h", y: -0.14, yanchor: "top", font: { size: 10 }, maxheight: 0.3 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: "system-ui, sans-serif", size: 11, color: getComputedStyle(document.body).color }, hovermode: "closest",
-      showlegend: traces.filter((trace) => trace.showlegend !== false).length > 1, ...layout,
+      showlegend: traces.filter((trace) => trace.showlegend !== false && trace.name).length > 1, ...layout,
       xaxis: { ...axis, ...layout.xaxis }, yaxis: { ...axis, title: { text: plain(unit), font: { size: 10 } }, ...layout.yaxis },
     }, { responsive: true, displayModeBar: false });
     if (clicked) box.on("plotly_click", ({ points }) => clicked(points[0]));
@@ -169,6 +169,7 @@ function isDark() {
 }
 const GRID = "rgba(128,140,150,.25)";
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
+const GLYPHS = "●■◆▲✖✚★⬟"; // as they look, in text
 const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "x", "cross", "star", "pentagon"];
 
 // A colour of the palette, lighter on a dark page.

@@ -1,9 +1,19 @@
 // Grams: which rise and fall through training, where they stand, and how often responses with them are right.
 
 const GRAM_SORTS = {
-  gram: ({ gram }) => gramText(gram), first: (row) => row.first, last: (row) => row.last, change: (row) => row.change,
+  gram: ({ gram }) => gramText(gram), first: (row) => row.start, last: (row) => row.end, change: (row) => row.change,
   present: ({ present }) => present[0] / present[1], absent: ({ absent }) => absent[0] / absent[1], difference: (row) => row.difference,
 };
+
+// Each gram's share of all that were counted at a step, as a mean over the run's first third and over its last one.
+function withShares({ steps, counts, rows }) {
+  const total = steps.map((_, at) => Object.values(counts).reduce((sum, series) => sum + series[at], 0));
+  const third = Math.max(1, Math.floor(steps.length / 3)), mean = (some) => some.reduce((sum, value) => sum + value, 0) / some.length;
+  return rows.map((row) => {
+    const shares = counts[row.gram].map((count, at) => count / (total[at] || 1));
+    return { ...row, start: mean(shares.slice(0, third)), end: mean(shares.slice(-third)) };
+  });
+}
 
 function sortedGrams(rows, order) {
   const key = order.replace(/^-/, ""), sign = order.startsWith("-") ? -1 : 1, value = GRAM_SORTS[key] ?? GRAM_SORTS.change;
@@ -30,10 +40,10 @@ function gramColumns() {
       const at = manifest.gram_list[gram]?.[1] ?? -1;
       return el("mark", { cls: at < 0 ? "" : `f f${at}`, title: manifest.functions[at] }, gramText(gram));
     } },
-    { title: "first third", key: "first", cls: "n", hint: "share of all counted grams in the first third of the run", cell: ({ first }) => percent(first, 2) },
-    { title: "last third", key: "last", cls: "n", cell: ({ last }) => percent(last, 2) },
+    { title: "first third", key: "first", cls: "n wide", hint: "of all grams counted at a step, the mean over the first third of the run", cell: ({ start }) => percent(start, 2) },
+    { title: "last third", key: "last", cls: "n wide", cell: ({ end }) => percent(end, 2) },
     { title: "change", key: "change", cls: "n", cell: ({ change: by }) => signed(by, (value) => percent(value, 2)) },
-    { title: "right with it", key: "present", cls: "n", cell: ({ present }) => share(present) },
+    { title: "right with it", key: "present", cls: "n wide", cell: ({ present }) => share(present) },
     { title: "without it", key: "absent", cls: "n wide", cell: ({ absent }) => share(absent) },
     { title: "difference [95%]", key: "difference", cls: "wide", cell: intervalCell },
   ];
@@ -76,7 +86,7 @@ views.grams = {
     const stats = await json(`gramstats/${run}`), wanted = (params.get("q") ?? "").toLowerCase(), fn = params.get("fn");
     if (!isFresh()) return;
     const order = params.get("sort") || "-change", gram = params.get("gram") ? Number(params.get("gram")) : null;
-    const rows = sortedGrams(stats.rows.filter((row) => gramText(row.gram).toLowerCase().includes(wanted) && (!fn || manifest.gram_list[row.gram]?.[1] === Number(fn))), order);
+    const rows = sortedGrams(withShares(stats).filter((row) => gramText(row.gram).toLowerCase().includes(wanted) && (!fn || manifest.gram_list[row.gram]?.[1] === Number(fn))), order);
     const page = Number(params.get("page") ?? 0), shown = rows.slice(page * PAGE_ROWS, (page + 1) * PAGE_ROWS);
     part("grams-said").textContent = `${number(rows.length)} of the set's ${number(manifest.grams.size)} grams were found in ${runName(run)}.`;
     part("gram-table").replaceChildren(table({ label: "grams", columns: gramColumns(), rows: shown, sort: order, open: ({ gram: one }) => change({ gram: one }), selected: (row) => row.gram === gram }),

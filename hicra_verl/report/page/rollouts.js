@@ -7,8 +7,8 @@ const SORTS = {
   planning: (rows) => rows.planning, grams: (rows) => rows.grams, turns: (rows) => rows.turns,
 };
 
-// Tokens where the run says how many there were, else characters.
-const inTokens = (rows) => rows.length > 0 && rows.tokens[0] >= 0;
+// Tokens where the run says how many every response has, else characters.
+const inTokens = (rows) => manifest.runs[rows.number].in_tokens;
 const lengths = (rows) => (inTokens(rows) ? rows.tokens : rows.characters);
 const lengthUnit = (rows) => (inTokens(rows) ? "tokens" : "characters");
 
@@ -233,12 +233,12 @@ async function detail(run, row, params, query) {
 // --- the view ---------------------------------------------------------------------------------------------------------
 
 function rolloutColumns(run, rows, texts, params) {
-  const one = params.get("step") && !new Set([undefined, null]).has(params.get("kind"));
+  const one = params.get("step") && params.get("kind");
   return [
     { title: "step", key: "step", cls: "n", cell: (row) => number(sectionOf(run, row).step) },
     one ? null : { title: "set", cls: "wide", cell: (row) => KINDS[sectionOf(run, row).kind] },
     { title: "score", key: "score", cell: (row) => verdict(rows.score[row]) },
-    { title: "advantage", key: "advantage", cls: "n", cell: (row) => signed(rows.advantage[row]) },
+    { title: "advantage", key: "advantage", cls: "n", hint: manifest.runs[run].advantage, cell: (row) => signed(rows.advantage[row]) },
     { title: lengthUnit(rows), key: "length", cls: "n", cell: (row) => number(lengths(rows)[row]) },
     { title: "planning", key: "planning", cls: "n wide", hint: `fraction of ${lengthUnit(rows)} in planning phrases`, cell: (row) => percent(rows.planning[row]) },
     { title: "grams", key: "grams", cls: "n wide", cell: (row) => number(rows.grams[row]) },
