@@ -3,6 +3,7 @@
 const WORD = /[\p{L}\p{N}_\p{M}]+/gu;
 const wordsOf = (text) => text.toLowerCase().match(WORD) ?? [];
 const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");
+const MOMENT_MS = 300;
 const VOCABULARY_WORDS = 400; // a pattern that more words fit is no help: reading the texts is as quick
 
 // FNV-1a, as pieces.py computes it.
@@ -161,10 +162,12 @@ class Search {
     this.stopped = true;
   }
 
-  // Read on until `wanted` rows are found; told(this) now and then. Chunks that are near are read together.
+  // Read on until `wanted` rows are found, and a moment longer: of a small run the whole count is soon known. told(this)
+  // now and then.
   async more(wanted, told) {
     this.stopped = false;
-    for (let last = performance.now(); !this.done && this.found.length < wanted && !this.stopped; ) {
+    const start = performance.now(), isEnough = () => this.found.length >= wanted && performance.now() - start > MOMENT_MS;
+    for (let last = start; !this.done && !isEnough() && !this.stopped; ) {
       const batch = this.rows.subarray(this.read, this.read + 64);
       const texts = await Promise.all([...batch].map((row) => responseOf(this.run, row)));
       texts.forEach((response, place) => {

@@ -2,8 +2,8 @@
 
 const MEASURES = {
   function: { title: "function", legend: "planning phrases by function" },
-  log_prob: { title: "log-prob", from: 0, legend: "the darker, the less likely the token was (log-prob, nats)", sign: -1 },
-  entropy_nats: { title: "entropy", legend: "the darker, the less certain the policy was (nats)", sign: 1 },
+  log_prob: { title: "log-prob", legend: "the darker, the less likely the token was (log-prob, nats)" },
+  entropy_nats: { title: "entropy", legend: "the darker, the less certain the policy was (nats)" },
   probability_difference: { title: "probability difference", legend: "rollout's probability less the trainer's: blue above, orange below", both: true },
   base_advantage: { title: "base advantage", legend: "as the estimator gave it: blue reinforced, orange discouraged", both: true, scale: "advantage" },
   advantage: { title: "shaped advantage", legend: "as the actor receives it: blue reinforced, orange discouraged", both: true, scale: "advantage" },
@@ -28,8 +28,8 @@ function tokenSpan(trace, place, name, scale) {
   }
   const value = trace[name][place];
   if (value === null || value === undefined) return span;
-  const { both, sign } = MEASURES[name], size = Math.min(1, Math.abs(value) / scale);
-  const shade = both ? (value > 0 ? "31,119,180" : "230,120,20") : sign * value > 0 ? "123,44,191" : "123,44,191";
+  const { both } = MEASURES[name], size = Math.min(1, Math.abs(value) / scale);
+  const shade = both ? (value > 0 ? "31,119,180" : "230,120,20") : "123,44,191";
   span.style.backgroundColor = `rgba(${shade},${(0.75 * size).toFixed(2)})`;
   if (trace.function?.[place]) span.className = "planned";
   return span;
