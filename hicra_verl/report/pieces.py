@@ -124,10 +124,10 @@ def varint(value: int) -> bytes:
     return bytes(found)
 
 
-def shard_of(word: str) -> int:
+def shard_of(word: bytes) -> int:
     """Where a word's postings are: FNV-1a of its UTF-8, as the page's script computes it, too."""
     found = 0x811C9DC5
-    for byte in word.encode("utf-8", "replace"):
+    for byte in word:
         found = ((found ^ byte) * 0x01000193) & 0xFFFFFFFF
     return found % WORD_SHARDS
 

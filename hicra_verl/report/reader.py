@@ -151,7 +151,7 @@ class Reader:
         pairs, first = np.unique(owner * width + gram, return_index=True)  # by response, then gram
         holders, held = np.divmod(pairs, width)
         ends = np.searchsorted(holders, np.arange(size + 1)).tolist()
-        names = [str(one) for one in held.tolist()]
+        names = [b"%d" % one for one in held.tolist()]
         for number in range(size):
             self.holds.add(before + number, names[ends[number] : ends[number + 1]])
         scores = np.array([rollout.score for rollout in rollouts])[holders] if len(holders) else np.zeros(0)
@@ -258,5 +258,5 @@ def read_section(section: Section, matcher: TextMatcher, store: Store, folder: P
     return path
 
 
-_PLACES: dict[str, int] = {}
+_PLACES: dict[bytes, int] = {}
 """The shard of each word that this process has seen: hashing them is slower than looking them up."""
