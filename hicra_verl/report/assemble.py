@@ -61,7 +61,7 @@ class RunParts:
         self.sections: list[dict[str, Any]] = []
         self.table = GramTable(grams)
         self.traced: list[int] = []
-        self.known: dict[str, bool] = {"tokens": False, "clipped": False, "turns": False, "score": False}
+        self.known: dict[str, bool] = {"tokens": True, "clipped": False, "turns": False, "score": False}
         self._columns: dict[str, list[Array]] = defaultdict(list)
         self._held = self._block = 0
         self._edges: dict[int, list[bytes]] = defaultdict(list)
@@ -82,7 +82,7 @@ class RunParts:
         self.table.add(section, found)
         self.put_traces(section.step, found.traces)
         columns = found.columns
-        self.known["tokens"] |= bool((columns["tokens"] >= 0).any())
+        self.known["tokens"] &= bool((columns["tokens"] >= 0).all())  # those of traced rows alone are few
         self.known["clipped"] |= bool((columns["clipped"] >= 0).any())
         self.known["turns"] |= bool((columns["turns"] > 1).any())
         self.known["score"] |= bool((~np.isnan(columns["score"])).any())

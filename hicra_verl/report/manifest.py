@@ -89,6 +89,7 @@ def _run(run: Run, part: RunParts, more: dict[str, Any]) -> dict[str, Any]:
         "rows": part.rows,
         "sections": part.sections,
         "traced_steps": sorted(part.traced),
+        "in_tokens": part.rows > 0 and part.known["tokens"],
         "advantage": "the mean of what the actor received where a response was kept token by token; elsewhere "
         "GRPO's own, from the scores of the group",
         **more,
