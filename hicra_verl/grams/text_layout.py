@@ -62,7 +62,9 @@ class Layout(NamedTuple):
             filler = self.whole == FILLER
             for _ in range(LONGEST_CHARACTER - 1):
                 space[1:] |= space[:-1] & filler[1:]
-        return (np.cumsum(change[:-1]) > 0) & ~space
+        inside: Bools = np.cumsum(change[:-1]) > 0
+        inside[space] = False
+        return inside
 
 
 def lay_out(data: bytes) -> Layout | None:
