@@ -118,13 +118,15 @@ def forks(
 ) -> None:
     """Where is the model uncertain, and where does it plan? Both portions, at several thresholds and by function.
 
-    The model reads the responses again; the page colours each token by its entropy and underlines planning tokens.
+    The model reads the responses again, from a run's token ids (hicra_tokens/STEP.parquet) where it kept them: a dump's
+    text lacks special tokens and the prompt's template, so from it the portions are not those of training. The page
+    colours each token by its entropy and underlines planning tokens.
     """
     from rich.progress import track
 
-    from hicra_verl.analysis.forks import THRESHOLDS, measure_forks
+    from hicra_verl.analysis.forks import TEXT_ONLY, THRESHOLDS, measure_forks
 
-    rows = measure_forks(
+    rows, token_ids = measure_forks(
         source,
         model,
         output,
@@ -145,3 +147,7 @@ def forks(
     console.print(table)
     console.print("Paper, at the top 30%: 40-80% and under 10%.")
     console.print(f"{output}: forks.csv (by function, too), forks.html")
+    if token_ids is not None:
+        console.print(f"read from the run's token ids: {token_ids}")
+    else:
+        print(f"warning: {TEXT_ONLY}", file=sys.stderr)
