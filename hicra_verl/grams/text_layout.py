@@ -19,6 +19,8 @@ from hicra_verl.grams.text import fold, is_space
 FILLER = 0xFE  # a byte that no UTF-8 text holds, and no break
 LONGEST_CHARACTER = 4  # bytes
 
+_SPACE = 0x20
+
 _ASCII = bytes(range(128))
 _FOLDED = bytes(
     code if code >= 128 else ord(" " if is_space(chr(code)) else fold(chr(code))) for code in range(256)
@@ -29,12 +31,12 @@ class Layout(NamedTuple):
     """Texts, laid end to end, each with a break behind it.
 
     Attributes:
-        text: normalised.
+        text: (N,) bytes, normalised.
         places: (N,) where each of its bytes was; None if nothing has moved.
         whole: (T,) the bytes at their places, with fillers and all white space.
     """
 
-    text: bytes
+    text: npt.NDArray[np.uint8]
     places: Ints | None
     whole: npt.NDArray[np.uint8]
 
@@ -57,7 +59,7 @@ class Layout(NamedTuple):
         change = np.zeros(len(self.whole) + 1, dtype=np.int32)
         np.add.at(change, first, 1)
         np.add.at(change, end, -1)
-        space = self.whole == ord(" ")
+        space = self.whole == _SPACE
         if self.places is not None:
             filler = self.whole == FILLER
             for _ in range(LONGEST_CHARACTER - 1):
@@ -65,6 +67,24 @@ class Layout(NamedTuple):
         inside: Bools = np.cumsum(change[:-1]) > 0
         inside[space] = False
         return inside
+
+    def following(self, finish: Ints, words: int) -> list[bytes | None]:
+        """The white-space-separated pieces behind each part, joined by single spaces; None where a break comes first.
+
+        Args:
+            finish: (M,) one past the last byte of each.
+            words: how many pieces.
+        """
+        text = self.text
+        begin = finish + (text[finish] == _SPACE)
+        stops = np.flatnonzero(text == BREAK)
+        stop = stops[np.searchsorted(stops, begin)]
+        borders = np.append(np.flatnonzero((text == _SPACE) | (text == BREAK)), np.full(words, len(text)))
+        end = borders[np.searchsorted(borders, begin) + words - 1]
+        full = (end < stop) | ((end == stop) & (end > begin) & (text[end.clip(max=stop) - 1] != _SPACE))
+        data = text.tobytes()
+        pairs = zip(begin.tolist(), end.tolist(), full.tolist(), strict=True)
+        return [data[start:until] if one else None for start, until, one in pairs]
 
 
 def lay_out(data: bytes) -> Layout | None:
@@ -87,11 +107,11 @@ def lay_out(data: bytes) -> Layout | None:
     places = np.flatnonzero(whole != FILLER) if FILLER in data else None
     if b"  " in data or places is not None:
         text = whole if places is None else whole[places]
-        space = text == ord(" ")
+        space = text == _SPACE
         again = np.flatnonzero(~np.concatenate([[False], space[1:] & space[:-1]]))
         text, places = text[again], again if places is None else places[again]
-        return Layout(text.tobytes(), places, whole)
-    return Layout(data, None, whole)
+        return Layout(text, places, whole)
+    return Layout(whole, None, whole)
 
 
 @cache

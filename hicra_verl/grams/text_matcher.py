@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hicra_verl.grams.gramset import GramSet
-from hicra_verl.grams.matcher import GramMatcher, Ints, Matches, _leftmost_longest, _next_words
+from hicra_verl.grams.matcher import GramMatcher, Ints, Matches, _leftmost_longest
 from hicra_verl.grams.pieces import BREAK
 from hicra_verl.grams.text_layout import Layout, lay_out
 
@@ -70,10 +70,9 @@ class TextMatcher:
     def _matches(self, layout: Layout, following_words: int) -> Matches:
         gram, begin, finish = self._matcher._find(layout.text)
         first, end = layout.spans(begin, finish)
-        counted = _leftmost_longest(begin, finish)
-        stops = finish[counted].tolist() if following_words else []
-        words = [_next_words(layout.text, stop, following_words) for stop in stops]
-        return Matches(layout.covered(first, end)[None, :], gram, np.zeros_like(gram), first, end, counted, words)
+        counted, none = _leftmost_longest(begin, finish), np.zeros_like(gram)
+        words = layout.following(finish[counted], following_words) if following_words else []
+        return Matches(layout.covered(first, end)[None, :], gram, none, first, end, none, counted, words)
 
     def gram_counts(self, texts: Sequence[str]) -> Ints:
         """(G,) how often each gram is counted in all of the texts."""

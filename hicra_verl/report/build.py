@@ -30,6 +30,7 @@ from hicra_verl.report.reader import read_section
 from hicra_verl.report.sections import TRAIN, VALIDATION, Section, load_section
 from hicra_verl.report.shards import write_words
 from hicra_verl.report.workers import Workers
+from hicra_verl.training.token_ids import token_ids_beside
 from hicra_verl.training.traces import read_traces
 from hicra_verl.verl_formats.dumps import count_rollouts
 
@@ -179,7 +180,7 @@ class Builder:
         further = []
         recorded: list[dict[str, Any]] = []
         for place, (run, part) in enumerate(zip(self.runs, parts, strict=True)):
-            rows, judges = judged(run.path, run.gaps)
+            rows, judges = judged(run.path, part.sections, run.gaps)
             recorded.append(configuration(run.path, self.grams, run.gaps))
             self.size += self.store.put(f"errors/{place}", as_json(rows))
             said = lacks(run, part, logged[place], len(rows), recorded[-1]["command"])
@@ -214,8 +215,8 @@ class Builder:
             limit, row, of_run = token_limit(run.path), 0, []
             for step, kind, path in found:
                 count = next(counts)
-                traces = run.traces.get(step) if kind == TRAIN else None
-                of_run.append(Section(place, kind, step, path, row, count, traces, limit))
+                traces, ids = (run.traces.get(step), token_ids_beside(path)) if kind == TRAIN else (None, None)
+                of_run.append(Section(place, kind, step, path, row, count, traces, ids, limit))
                 row += count
             sections.append(of_run)
         return sections

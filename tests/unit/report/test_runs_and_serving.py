@@ -121,16 +121,42 @@ def test_turns() -> None:
     assert turns_of("<tool_response>" * 3_000)[-1][2] in ("tool", "assistant")  # ends, and soon
 
 
+def test_token_ids_beside_a_run_give_lengths(tmp_path: Path) -> None:
+    """By name where the dump names its responses, by place where it does not; a tool's output counts."""
+    import torch
+
+    from hicra_verl.training.token_ids import TokenIdWriter
+
+    for step, named in ((1, True), (2, False)):
+        uid = [{"uid": f"g_{place}_0"} if named else {} for place in range(3)]
+        rows = [{"input": "p", "output": "so", "score": 1.0, **one} for one in uid]
+        add(tmp_path / f"run/rollouts/{step}.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+        writer = TokenIdWriter(tmp_path / "run")
+        ids = [torch.arange(2 + place) for place in (2, 0, 1)]
+        writer.add([f"g_{place}_0" for place in (2, 0, 1)], ids, ids, [one % 2 for one in ids])
+        writer.write(step)
+    add(tmp_path / "run/command.txt", "python -m verl data.max_response_length=4")
+    pieces = report(tmp_path, str(tmp_path / "run"))
+    found = rows_of(pieces, 0)
+    assert found["tokens"] == [2, 3, 4] * 2
+    assert found["clipped"] == [0, 0, 1] * 2
+    assert not any("clipped is unknown" in words for words in read_json(pieces, "manifest")["runs"][0]["lacks"])
+
+
 def test_the_judges_words_are_read(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run", steps=1)
-    judged = [{"step": 1, "row": 3, "problem": "p", "response": "r", "letter": "C", "category": "Planning & Strategy",
-               "sentences": "It is.", "new": 1}, "odd", {"step": "x"}]  # fmt: skip
-    add(folder / "errors/errors.json", json.dumps({"judges": {"j #1": []}, "judged": judged}))
+    line = {"rater": "j #1", "of": "training", "step": 1, "row": 3, "letter": "C", "category": "Planning & Strategy",
+            "answer": "It is.", "new": 1}  # fmt: skip
+    lines = [line, {**line, "of": "validation", "category": None}, {**line, "row": 16}, {"step": "x"}]
+    add(folder / "errors/judged.jsonl", "".join(json.dumps(one) + "\n" for one in lines) + '{"cut')
+    add(folder / "errors/errors.json", json.dumps({"judges": {"j #1": []}}))
     pieces = report(tmp_path, str(folder))
-    rows = read_json(pieces, "errors/0")
-    assert [row["letter"] for row in rows] == ["C", ""]
-    assert rows[1]["step"] is None
-    assert read_json(pieces, "manifest")["runs"][0]["judged"] == 2
+    rows, [run] = read_json(pieces, "errors/0"), read_json(pieces, "manifest")["runs"]
+    assert run["sections"][1]["first"] == 3  # behind the held-out responses of step 0
+    assert [row["row"] for row in rows] == [3 + 3, None, None, None]  # three held-out responses: none is the fourth
+    assert (rows[0]["sentences"], rows[0]["letter"], rows[1]["category"]) == ("It is.", "C", "")
+    assert (run["judged"], run["judges"]) == (4, {"j #1": []})
+    assert any("cut short" in gap for gap in run["gaps"])
 
 
 def test_settings_of_commands() -> None:
