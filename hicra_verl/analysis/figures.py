@@ -139,20 +139,33 @@ def draw_forks(run: Run) -> Drawing:
     return drawing
 
 
-def draw_errors(rows: Sequence[dict[str, Any]]) -> Drawing:
-    """Error types over training, as counts.
+def draw_errors(rows: Sequence[dict[str, Any]], of: str, categories: Sequence[str]) -> Drawing:
+    """Error types over training: counts of all failures, with 95% intervals where only a sample was judged.
 
     Args:
-        rows: ``{"step", "category", "count"}``, from `hicra errors`.
+        rows: from `hicra errors`, one a step (``analysis.error_counts.count_step``).
+        of: whose failures, in words.
+        categories: which of the estimates to draw.
     """
     with plt.rc_context(PLAIN):
         figure, axis = plt.subplots(figsize=(5, 3.2), layout="constrained")
-        drawing = Drawing("errors", "Causes of failed responses", figure, [dict(row) for row in rows])
+        drawing = Drawing("errors", f"Causes of failed responses to {of}", figure)
         axis.set_title(drawing.title)
-        for category, colour in (("Planning & Strategy", PLANNING), ("Others", EXECUTION)):
-            points = sorted((row["step"], row["count"]) for row in rows if row["category"] == category)
-            if points:
-                axis.plot(*zip(*points, strict=True), "o-", color=colour, label=category)
+        steps = [row["step"] for row in rows]
+        for category, colour in zip(categories, (PLANNING, EXECUTION), strict=True):
+            bounds = [row["estimated"][category] for row in rows]
+            count, low, high = zip(*bounds, strict=True)
+            axis.plot(steps, count, "o-", color=colour, label=category)
+            axis.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
+            if len(steps) == 1:  # of which no band is seen
+                axis.vlines(steps, low, high, color=colour, alpha=0.4)
+            drawing.rows += [
+                {"step": step, "category": category, "count": one[0], "low": one[1], "high": one[2]}
+                for step, one in zip(steps, bounds, strict=True)
+            ]
+        axis.plot(steps, [row["failures"] for row in rows], ":", color=OTHER, label="all failures")
+        drawing.rows += [{"step": row["step"], "category": "all failures", "count": row["failures"]} for row in rows]
+        axis.set_ylim(bottom=0)
         axis.set_xlabel("training step")
         axis.set_ylabel("failed responses")
         axis.legend()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.table import Table
@@ -26,7 +26,15 @@ RepeatsOption = Annotated[
     int, typer.Option(min=1, max=100, help="Ask each judge this often, to see whether it agrees with itself.")
 ]
 StepsOption = Annotated[str | None, typer.Option(help="Only these steps, such as 10,50,100; default: all.")]
-PerStepOption = Annotated[int, typer.Option(min=1, help="At most this many failed responses of each step.")]
+PerStepOption = Annotated[int, typer.Option(min=1, help="Judge a random sample of at most this many of each step.")]
+OfOption = Annotated[
+    Literal["validation", "training"] | None,
+    typer.Option(help="Whose failures: to held-out problems (default, where the run has them) or of training batches."),
+]
+SolutionsOption = Annotated[
+    Path | None,
+    typer.Option(metavar="DATA.parquet", help="Show the judge the solutions in this file of `hicra data`."),
+]
 
 
 @app.command()
@@ -38,6 +46,8 @@ def errors(
     repeats: RepeatsOption = 1,
     steps: StepsOption = None,
     per_step: PerStepOption = 200,
+    of: OfOption = None,
+    solutions: SolutionsOption = None,
     concurrency: ConcurrencyOption = 16,
     per_minute: PerMinuteOption = 0,
     timeout_s: TimeoutOption = 300,
@@ -46,27 +56,31 @@ def errors(
     """Ask a judge why failed responses failed: planning and strategy, or something else.
 
     Rows of a file hold problem, response, correct (or score), and reference_solution or ground_truth. Responses that
-    the judge finds acceptable after all are reported apart, as misses of the grading. One judge's opinion is not
-    evidence: with two judges, or --repeats 2, their agreement (Cohen's kappa) is printed.
+    the judge finds acceptable after all are reported apart, as misses of the grading. Where only a sample is judged,
+    the counts are scaled to all failures, with 95% intervals. One judge's opinion is not evidence: with two judges, or
+    --repeats 2, their agreement (Cohen's kappa) is printed.
     """
     from hicra_verl.analysis import errors as causes
+    from hicra_verl.analysis.error_counts import NO_LETTER
+    from hicra_verl.analysis.failures import load_failures
     from hicra_verl.asking import Answers
     from hicra_verl.endpoint import Endpoint
     from hicra_verl.files import make_folder
 
     raters = causes.raters(judge, repeats)
     endpoints = {name: Endpoint(base_url, name, concurrency, timeout_s, per_minute=per_minute) for name in judge}
-    failures = causes.load_failures(source, causes.parse_steps(steps), per_step)
+    failures = load_failures(source, causes.parse_steps(steps), per_step, of, solutions)
     answers = Answers(make_folder(output) / "answers.jsonl")
-    letters: dict[str, list[str]] = {}
-    with asking("judging", len(failures) * len(raters), price) as note:
+    verdicts = {}
+    with asking("judging", len(failures.sample) * len(raters), price) as note:
         for rater, (name, run) in raters.items():
-            letters[rater] = causes.judge(failures, endpoints[name], run, answers, note)
-    opinions = causes.Opinions.of(failures, letters)
+            verdicts[rater] = causes.judge(failures.sample, endpoints[name], run, answers, note)
+    opinions = causes.Opinions(failures, verdicts)
     opinions.save(output)
     _show(opinions)
-    print(f"{output}: answers.jsonl, errors.json, errors.png (and .pdf, .svg, .csv)")
-    unclear = sum(found.count(causes.NO_LETTER) for found in letters.values()) - len(answers.refused)
+    print(f"{output}: answers.jsonl, {causes.JUDGED}, {causes.COUNTS}, errors.png (and .pdf, .svg, .csv)")
+    letters = [verdict.letter for found in verdicts.values() for verdict in found]
+    unclear = letters.count(NO_LETTER) - len(answers.refused)
     if unclear > 0:
         print(f'no letter in {unclear} answers, counted under "?"; the same command asks for them again')
     answers.check_refusals('they are counted under "?"')
@@ -75,13 +89,22 @@ def errors(
 def _show(opinions: Opinions) -> None:
     console = plain_console()
     for rater, rows in opinions.by_rater.items():
-        table = Table(title=f"causes, by {rater}", title_justify="left")
-        for column in rows[0]:
-            table.add_column(column.replace("_", " "), justify="right")
-        for row in rows:
-            table.add_row(*(f"{value:.1%}" if isinstance(value, float) else str(value) for value in row.values()))
+        table = Table(title=f"causes of failed responses to {opinions.whose}, by {rater}", title_justify="left")
+        shown = [row for row in rows if row["failures"]]
+        letters = ("A", "B", "C", "D", "?")
+        for column in ("step", "failures", "sampled", *letters, *shown[0]["estimated"]):
+            table.add_column(column, justify="right")
+        for row in shown:
+            numbers = [str(row[name]) for name in ("step", "failures", "sampled", *letters)]
+            table.add_row(*numbers, *(_interval(*bounds) for bounds in row["estimated"].values()))
         console.print(table)
     for pair, kappa in opinions.kappa.items():
         console.print(f"agreement of {pair}: kappa {kappa:.2f}")
     if not opinions.kappa:
         console.print("One opinion: give a second --judge, or --repeats 2, to see whether it can be relied on.")
+
+
+def _interval(count: float, low: float, high: float) -> str:
+    if count != count:
+        return "unknown"
+    return f"{count:.0f}" if low == high else f"{count:.0f} ({low:.0f} to {high:.0f})"

@@ -16,7 +16,8 @@ def plain(problem: str, answer: str, identity: str = "") -> Reader:
     """A reader of the columns of these names."""
 
     def read(row: Row) -> Problem:
-        return Problem(as_text(row[problem]), as_answer(row[answer]), identity=str(row[identity]) if identity else "")
+        name, solution = str(row[identity]) if identity else "", as_text(row.get("solution"))
+        return Problem(as_text(row[problem]), as_answer(row[answer]), identity=name, solution=solution)
 
     return read
 
@@ -32,10 +33,11 @@ def whole_answers(problem: str, answer: str) -> Reader:
 
 def boxed_in_solution(row: Row) -> Problem:
     """The answer is what the solution boxes."""
-    answer = last_boxed(as_text(row["solution"]))
+    solution = as_text(row["solution"])
+    answer = last_boxed(solution)
     if answer is None:
         raise UnusableRow("no answer", "its solution holds no \\boxed{…}")
-    return Problem(as_text(row["problem"]), answer)
+    return Problem(as_text(row["problem"]), answer, solution=solution)
 
 
 def olympiad(row: Row) -> Problem:

@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hicra_verl.analysis.recompute import StepTexts, fill_in
 from hicra_verl.analysis.runs import Run, load_runs
 from hicra_verl.files import OutputError, check_output, check_outputs, is_stream, make_folder, write_text
@@ -23,17 +25,21 @@ from hicra_verl.report.assemble import Prompts, RunParts
 from hicra_verl.report.configuration import configuration, recorded_files, token_limit
 from hicra_verl.report.judged import judged, judged_files
 from hicra_verl.report.manifest import curves, lacks, manifest
-from hicra_verl.report.pieces import Store, as_json
+from hicra_verl.report.pieces import Array, Store, as_json
 from hicra_verl.report.reader import read_section
 from hicra_verl.report.sections import TRAIN, VALIDATION, Section, load_section
 from hicra_verl.report.shards import write_words
 from hicra_verl.report.workers import Workers
+from hicra_verl.training.token_ids import token_ids_beside
 from hicra_verl.training.traces import read_traces
 from hicra_verl.verl_formats.dumps import count_rollouts
 
 PAGE_BYTES = 100 << 20  # of dumps that one page takes: a browser reads all of it before it shows anything
 SMALL_BYTES = 16 << 20  # of dumps that are read faster than processes start
-MARK = ".hicra_report"
+MARK, DATA, PART = ".hicra_report", "data", ".data.part"
+"""In a report's folder: that it is one; its pieces; and the pieces of one that is being written."""
+
+SCORE = "critic/score/mean"
 Progress = Callable[[str, int, int], None]
 
 
@@ -44,6 +50,9 @@ class Written:
     runs: int
     rows: int
     size: int
+
+    def __str__(self) -> str:
+        return f"{self.runs} runs, {self.rows:,} responses, {self.size / 1e6:.1f} MB"
 
 
 def is_page(output: Path) -> bool:
@@ -102,12 +111,12 @@ def write_report(
     if page and dumped > PAGE_BYTES:
         problem = f"{dumped / 1e6:,.0f} MB of rollouts are too much for one page"
         raise OutputError(problem, file=output, remedy="give a folder: -o report/")
-    store = Store(None if page else make_folder(output))
-    if not page:
-        write_text(output / MARK, "made by hicra report\n")
+    html.plotly()  # not only at the end, if it is not installed
+    fresh = kept is None or not any(kept.iterdir())
+    store = Store(None if page else _begin_folder(output, fresh))
     with ExitStack() as stack:
         if kept is None:
-            kept = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=store.folder, prefix=".parts.")))
+            kept = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=store.folder, prefix=".read.")))
         few = 1 if dumped < SMALL_BYTES else len(os.sched_getaffinity(0))
         workers = stack.enter_context(Workers(processes or few, gram_set))
         built = Builder(runs, gram_set, replace=grams is not None, store=store, kept=kept, workers=workers)
@@ -116,18 +125,31 @@ def write_report(
         text = html.render(found, store.kept)
         write_text(output, text)
         return Written(len(runs), built.rows, len(text.encode("utf-8", "replace")))
-    return Written(len(runs), built.rows, built.size + _write_folder(output, found))
+    return Written(len(runs), built.rows, built.size + _end_folder(output, found))
 
 
-def _write_folder(output: Path, found: dict[str, Any]) -> int:
-    """The page of a folder and its library; what they take."""
-    size = 0
-    if not (output / "plotly.js").is_file():
-        write_text(output / "plotly.js", html.plotly())
+def _begin_folder(output: Path, fresh: bool) -> Path:
+    """Where pieces go until all are there; or, if some are there already, to their place."""
+    make_folder(output)
+    if (output / DATA).is_dir() and not fresh:
+        return output / DATA
+    write_text(output / MARK, "made by hicra report\n")
+    shutil.rmtree(output / PART, ignore_errors=True)  # of a report that was not finished
+    return make_folder(output / PART)
+
+
+def _end_folder(output: Path, found: dict[str, Any]) -> int:
+    """Put the pieces in their place, and write the page and its library; what these take."""
+    if (output / PART).is_dir():
+        old = output / f"{PART}.old"
+        shutil.rmtree(old, ignore_errors=True)
+        if (output / DATA).is_dir():
+            (output / DATA).rename(old)
+        (output / PART).rename(output / DATA)
+        shutil.rmtree(old, ignore_errors=True)
+    write_text(output / "plotly.js", html.plotly())
     write_text(output / "index.html", html.render(found, None))
-    for name in ("plotly.js", "index.html"):
-        size += (output / name).stat().st_size
-    return size
+    return sum((output / name).stat().st_size for name in ("plotly.js", "index.html"))
 
 
 class Builder:
@@ -158,7 +180,7 @@ class Builder:
         further = []
         recorded: list[dict[str, Any]] = []
         for place, (run, part) in enumerate(zip(self.runs, parts, strict=True)):
-            rows, judges = judged(run.path, run.gaps)
+            rows, judges = judged(run.path, part.sections, run.gaps)
             recorded.append(configuration(run.path, self.grams, run.gaps))
             self.size += self.store.put(f"errors/{place}", as_json(rows))
             said = lacks(run, part, logged[place], len(rows), recorded[-1]["command"])
@@ -193,8 +215,8 @@ class Builder:
             limit, row, of_run = token_limit(run.path), 0, []
             for step, kind, path in found:
                 count = next(counts)
-                traces = run.traces.get(step) if kind == TRAIN else None
-                of_run.append(Section(place, kind, step, path, row, count, traces, limit))
+                traces, ids = (run.traces.get(step), token_ids_beside(path)) if kind == TRAIN else (None, None)
+                of_run.append(Section(place, kind, step, path, row, count, traces, ids, limit))
                 row += count
             sections.append(of_run)
         return sections
@@ -213,15 +235,18 @@ class Builder:
             mine = paths[place : place + len(of_run)]
             place += len(of_run)
             texts: dict[int, StepTexts] = {}
+            scores: dict[int, Array] = {}
             for section, path in zip(of_run, mine, strict=True):
                 found = load_section(path)
                 part.add(section, found)
                 run.gaps += found.gaps
                 if section.kind == TRAIN:
                     texts[section.step] = StepTexts(found.metrics, found.gram_counts, [], [])
+                    scores[section.step] = found.columns["score"]
             self._rest_of_traces(run, part)
             part.finish()
             fill_in(run, texts, self.replace)
+            _fill_in_scores(run, scores)
             write_words(number, mine, self.store, self.workers, part, partial(progress, f"words of {run.name}"))
             parts.append(part)
         return parts
@@ -233,11 +258,15 @@ class Builder:
                 part.put_traces(step, [{**trace, "row": -1} for trace in read_traces(path, run.gaps)])
 
 
+def _fill_in_scores(run: Run, scores: dict[int, Array]) -> None:
+    """The mean score of each step, for a run that logged none."""
+    if any(SCORE in logged for logged in run.metrics.values()):
+        return
+    for step, found in scores.items():
+        known = found[~np.isnan(found)]
+        if len(known):
+            run.metrics.setdefault(step, {})[SCORE] = float(known.mean(dtype=np.float64))
+
+
 def _read_one(matcher: TextMatcher, section: Section, store: Store, folder: Path) -> Path:
     return read_section(section, matcher, store, folder)
-
-
-def remove_report(folder: Path) -> None:
-    """Remove the pieces of an earlier report, so that none of its runs is left among those of the next."""
-    if (folder / MARK).is_file():
-        shutil.rmtree(folder / "data", ignore_errors=True)

@@ -124,10 +124,10 @@ def varint(value: int) -> bytes:
     return bytes(found)
 
 
-def shard_of(word: str) -> int:
+def shard_of(word: bytes) -> int:
     """Where a word's postings are: FNV-1a of its UTF-8, as the page's script computes it, too."""
     found = 0x811C9DC5
-    for byte in word.encode("utf-8", "replace"):
+    for byte in word:
         found = ((found ^ byte) * 0x01000193) & 0xFFFFFFFF
     return found % WORD_SHARDS
 
@@ -137,7 +137,7 @@ class Store:
     """Where pieces go: into files of a folder, or, for one page, into memory.
 
     Attributes:
-        folder: the report's; None for one page.
+        folder: of the pieces; None for one page.
         kept: the pieces of one page, as base64.
     """
 
@@ -150,7 +150,7 @@ class Store:
         if self.folder is None:
             self.kept[name] = content
             return len(content)
-        path = self.folder / "data" / f"{name}.js"
+        path = self.folder / f"{name}.js"
         make_folder(path.parent)
         with writing(path, binary=True, sync=False) as stream:
             stream.write(b'hicra.piece("%s","%s")\n' % (name.encode(), content))

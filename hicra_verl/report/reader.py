@@ -22,6 +22,7 @@ from hicra_verl.report.sections import DTYPES, TRAIN, Found, Section
 from hicra_verl.report.traced import Traced
 from hicra_verl.report.turns import turn_count, turns_of
 from hicra_verl.report.words import Index, words_of, write_shards
+from hicra_verl.training.token_ids import read_token_counts
 from hicra_verl.training.traces import read_traces
 from hicra_verl.verl_formats.dumps import Rollout, rollouts_in
 
@@ -67,6 +68,7 @@ class Reader:
         self._entries: list[bytes] = []
         kept = read_traces(section.traces, self.found.gaps) if section.traces else []
         self._traced = Traced(kept)
+        self._uids: list[str] = []
 
     def read(self) -> Found:
         """Read it all."""
@@ -99,6 +101,7 @@ class Reader:
             lists["score"].append(rollout.score)
             lists["characters"].append(len(rollout.response))
             lists["turns"].append(turn_count(turns, fields))
+            self._uids.append(str(fields.get("uid", "")))
             self.found.characters += len(rollout.response)
             self.words.add(row, set(words_of(rollout.response)))
             self._traced.add(row, rollout.group, rollout.score, rollout.response)
@@ -151,7 +154,7 @@ class Reader:
         pairs, first = np.unique(owner * width + gram, return_index=True)  # by response, then gram
         holders, held = np.divmod(pairs, width)
         ends = np.searchsorted(holders, np.arange(size + 1)).tolist()
-        names = [str(one) for one in held.tolist()]
+        names = [b"%d" % one for one in held.tolist()]
         for number in range(size):
             self.holds.add(before + number, names[ends[number] : ends[number + 1]])
         scores = np.array([rollout.score for rollout in rollouts])[holders] if len(holders) else np.zeros(0)
@@ -195,13 +198,23 @@ class Reader:
             advantage = grpo_advantages(scores, np.array(lists["group"], dtype=np.int64))
             found.metrics = self._step.metrics()
         lists["advantage"] = advantage.tolist()
-        lists["tokens"], lists["clipped"], lists["trace"] = [-1] * count, [-1] * count, [-1] * count
+        lists["tokens"], lists["trace"] = self._token_counts(), [-1] * count
         for place, (trace, row) in enumerate(zip(self._traced.traces, self._traced.rows(), strict=True)):
             found.traces.append({**trace, "row": row})
             if row >= 0:
                 self._put_trace(row - self.section.first, place, trace)
+        limit = self.section.limit
+        lists["clipped"] = [-1 if limit is None or n < 0 else int(n >= limit) for n in lists["tokens"]]
         found.columns = {name: np.array(lists[name]).astype(kind) for name, kind in DTYPES.items()}
         found.prompts = list(self._prompts)
+
+    def _token_counts(self) -> list[int]:
+        """Of each response, by its name; of a dump that has no names, by its place."""
+        counts = read_token_counts(self.section.ids) if self.section.ids is not None else []
+        if not any(self._uids) and len(counts) == len(self._uids):
+            return [count for _, count in counts]
+        by_name = dict(counts)
+        return [by_name.get(uid, -1) if uid else -1 for uid in self._uids]
 
     def _put_trace(self, at: int, place: int, trace: dict[str, Any]) -> None:
         lists, tokens = self._lists, len(trace["tokens"])
@@ -211,8 +224,6 @@ class Reader:
             lists["advantage"][at] = sum(values) / len(values)
         if tokens:
             lists["planning"][at] = sum(one is not None for one in trace["function"]) / tokens
-        if self.section.limit is not None:
-            lists["clipped"][at] = int(tokens >= self.section.limit)
 
 
 _KNOWN = {"input", "output", "score", "step"}
@@ -258,5 +269,5 @@ def read_section(section: Section, matcher: TextMatcher, store: Store, folder: P
     return path
 
 
-_PLACES: dict[str, int] = {}
+_PLACES: dict[bytes, int] = {}
 """The shard of each word that this process has seen: hashing them is slower than looking them up."""

@@ -37,6 +37,7 @@ class Section:
         first: the number of its first row.
         count: how many rows it has.
         traces: responses of the same step kept token by token.
+        ids: the token ids of its responses.
         limit: the longest response in tokens that the run allowed; None where nobody said.
     """
 
@@ -47,11 +48,16 @@ class Section:
     first: int
     count: int
     traces: Path | None = None
+    ids: Path | None = None
     limit: int | None = None
 
     def key(self, grams: GramSet) -> str:
         """Names what reading it gives: the same files at the same place, the same key."""
-        files = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in (self.path, self.traces) if path]
+        files = [
+            (str(path), path.stat().st_size, path.stat().st_mtime_ns)
+            for path in (self.path, self.traces, self.ids)
+            if path
+        ]
         content = json.dumps([files, self.run, self.kind, self.step, self.first, self.count, self.limit, grams.sha256])
         return hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:32]
 

@@ -10,8 +10,6 @@ the index need not fit in memory.
 from __future__ import annotations
 
 import pickle
-import re
-import sys
 import unicodedata
 from array import array
 from collections import defaultdict
@@ -28,25 +26,26 @@ from hicra_verl.report.pieces import WORD_SHARDS, Array, shard_of, varint, varin
 HOLDS = WORD_SHARDS
 """The shard, after those of words, that says which responses hold a gram."""
 
-_SPACED = {code: " " for code in range(128) if not (chr(code).isalnum() or chr(code) == "_")}
+_ASCII = bytes(range(128))
+_SPACED = bytes(code if code >= 128 or chr(code).isalnum() or code == ord("_") else ord(" ") for code in range(256))
 
 
 @cache
-def _pattern() -> re.Pattern[str]:
-    """Words of any script; ``\\w`` alone ends at a vowel sign of Hindi."""
-    marks = [code for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code)).startswith("M")]
-    ranges, start = [], 0
-    for place, code in enumerate(marks):
-        if place + 1 == len(marks) or marks[place + 1] != code + 1:
-            ranges.append(f"{chr(marks[start])}-{chr(code)}")
-            start = place + 1
-    return re.compile(rf"[\w{''.join(ranges)}]+")
+def _in_words(char: str) -> bool:
+    """Marks count, too: a word of Hindi does not end at a vowel sign."""
+    return char.isalnum() or unicodedata.category(char).startswith("M")
 
 
-def words_of(text: str) -> list[str]:
-    """The words of a text, in order."""
-    lower = text.lower()
-    return lower.translate(_SPACED).split() if lower.isascii() else _pattern().findall(lower)
+def words_of(text: str) -> list[bytes]:
+    """The words of a text in UTF-8, in order.
+
+    On bytes, since splitting these is several times faster than a regular expression of any script.
+    """
+    data = text.lower().encode("utf-8", "replace")
+    for char in set(data.translate(None, _ASCII).decode()):
+        if not _in_words(char):
+            data = data.replace(char.encode(), b" ")
+    return data.translate(_SPACED).split()
 
 
 class Postings(NamedTuple):
@@ -73,12 +72,12 @@ class Index:
     """Collects which row holds which key."""
 
     def __init__(self) -> None:
-        self.numbers: defaultdict[str, int] = defaultdict()
+        self.numbers: defaultdict[bytes, int] = defaultdict()
         self.numbers.default_factory = self.numbers.__len__
         self._keys, self._rows = array("I"), array("I")
         self._sizes = array("I")
 
-    def add(self, row: int, keys: Iterable[str]) -> None:
+    def add(self, row: int, keys: Iterable[bytes]) -> None:
         """Add a row, which must be above those before it.
 
         Args:
@@ -90,7 +89,7 @@ class Index:
         self._rows.append(row)
         self._sizes.append(len(self._keys) - before)
 
-    def shards(self, place: dict[str, int], count: int) -> list[Postings]:
+    def shards(self, place: dict[bytes, int], count: int) -> list[Postings]:
         """What was added, in shards.
 
         Args:
@@ -122,7 +121,7 @@ class Index:
             stop = int(ends[part.stop - 1]) if part.start < part.stop else 0
             found.append(
                 Postings(
-                    [names[place] for place in order[part].tolist()],
+                    [names[place].decode() for place in order[part].tolist()],
                     rows[first[part]].tolist(),
                     rows[first[part] + count_of[part] - 1].tolist(),
                     count_of[part].tolist(),

@@ -15,6 +15,7 @@ from hicra_verl.metrics.step import FOLLOWING_WORDS, StepMetrics, initial_values
 from hicra_verl.rollout import RolloutBatch
 from hicra_verl.training.initial import InitialValues
 from hicra_verl.training.shaping import Shaping
+from hicra_verl.training.token_ids import TokenIdWriter
 from hicra_verl.training.traces import TokenTexts, TraceWriter
 
 
@@ -50,6 +51,7 @@ class StepShaper:
         self.traces: TraceWriter | None = None
         if config.traces and folder is not None and token_texts is not None:
             self.traces = TraceWriter(folder, config.traces, token_texts, grams)
+        self.token_ids = TokenIdWriter(folder) if config.token_ids and folder is not None else None
         uses_grams = config.measure_only or "planning_mask" in self.shaping.selector.needs
         self._any_match = config.allow_no_match or not uses_grams
         self._start_step()
@@ -94,9 +96,15 @@ class StepShaper:
         if not self.config.measure_only:
             shaped = self.shaping(advantages.cpu(), batch).to(advantages.device)
         if self.traces is not None:
-            self.traces.add(batch, matches, shaped)
+            self.traces.add(batch, matches, advantages, shaped)
         self._seconds += time.perf_counter() - started
         return shaped
+
+    def write(self, step: int) -> None:
+        """Write what is kept of the responses as this step's: traces and token ids, where the settings ask for them."""
+        for writer in (self.traces, self.token_ids):
+            if writer is not None:
+                writer.write(step)
 
     def _refuse_no_match(self, batch: RolloutBatch) -> None:
         own = batch.response_mask

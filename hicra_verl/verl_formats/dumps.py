@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,6 +114,20 @@ def _is_cut(raw: bytes, path: Path) -> bool:
     except InputError:
         return True
     return False
+
+
+def order_of_dump(uids: Sequence[str]) -> list[int]:
+    """The places of a batch's responses in the order that verl dumps them in, without those that fill it up.
+
+    V1 sorts by prompt, then session, then output (verl 0.9.1, v1/trainer_base.py:1318).
+    """
+    keys = []
+    for place, uid in enumerate(uids):
+        prompt, *numbers = uid.rsplit("_", 2)
+        session, output = map(int, numbers) if len(numbers) == 2 else (0, 0)
+        if not _PADDING.fullmatch(uid):
+            keys.append((prompt if len(numbers) == 2 else uid, session, output, place))
+    return [place for *_, place in sorted(keys)]
 
 
 def _score(row: Record) -> float:

@@ -43,8 +43,21 @@ def wrap_compute_advantage_v1(original: Callable[..., Any]) -> Callable[..., Any
         with active.base_in_place(algorithm, base):
             batch = original(self, batch, metrics)
         # Read back what verl wrote: rollout correction may have changed the mask that the loss will use.
-        fields = ["advantages", "responses", "response_mask", "old_log_probs", "entropy", "rm_scores"]
+        fields = [
+            "advantages",
+            "responses",
+            "response_mask",
+            "old_log_probs",
+            "rollout_log_probs",
+            "entropy",
+            "rm_scores",
+        ]
+        if shaper.token_ids is not None:
+            fields.append("prompts")
         data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
+        if shaper.token_ids is not None:
+            nested = [data.pop("prompts"), data["responses"], data["response_mask"]]
+            shaper.token_ids.add(batch.keys, *(tensor.unbind() for tensor in nested))
         padded = {name: data[name].to_padded_tensor(0) for name in fields if name in data}
         # A key is {prompt}_{session}_{output}; padding rows have a prompt of their own and no token of the policy.
         parts = [key.rsplit("_", 2) for key in batch.keys]
@@ -67,11 +80,13 @@ def _known(batch: Any, groups: list[str] | None, sessions: list[str] | None = No
         groups: (B,) the prompt of each row.
         sessions: (B,) the session of each row.
     """
-    found = {name: batch[name].float().cpu() for name in ("old_log_probs", "entropy") if name in batch}
+    names = ("old_log_probs", "rollout_log_probs", "entropy")
+    found = {name: batch[name].float().cpu() for name in names if name in batch}
     rewards = next((batch[name] for name in ("token_level_scores", "rm_scores") if name in batch), None)
     scores = None if rewards is None else rewards.float().sum(dim=1).cpu()
     return {
         "log_probs": found.get("old_log_probs"),
+        "rollout_log_probs": found.get("rollout_log_probs"),
         "entropies": found.get("entropy"),
         "scores": scores,
         "groups": groups,

@@ -23,7 +23,7 @@ def wrap_timing_metrics(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def wrap_compute_metrics_v1(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the reward's counts, write the traces, and let a staged run's rules look at the step."""
+    """Add the reward's counts, write the traces and the token ids, and let a staged run's rules look at the step."""
 
     def _compute_metrics(self: Any, batch: Any, metrics: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         original(self, batch, metrics, *args, **kwargs)
@@ -32,8 +32,8 @@ def wrap_compute_metrics_v1(original: Callable[..., Any]) -> Callable[..., Any]:
         if staged.before_saving(self):
             return  # fit() asks again once the step is over
         active.reported = {}
-        if active.shaper is not None and active.shaper.traces is not None:
-            active.shaper.traces.write(self.global_steps)
+        if active.shaper is not None:
+            active.shaper.write(self.global_steps)
         staged.observe(self, metrics)
 
     return _compute_metrics

@@ -127,8 +127,9 @@ def _is_v1(config: Any) -> bool:
 
 
 def _refuse_what_only_v1_can(config: Any, settings: HicraConfig) -> None:
-    if settings.traces and not _is_v1(config):
-        raise HicraConfigError("algorithm.hicra.traces needs trainer.use_v1=true (the others do not write them)")
+    for name in ("traces", "token_ids"):
+        if getattr(settings, name) and not _is_v1(config):
+            raise HicraConfigError(f"algorithm.hicra.{name} needs trainer.use_v1=true (the others do not write them)")
     if settings.measure_only:
         return
     correction = config.algorithm.get("rollout_correction") or {}

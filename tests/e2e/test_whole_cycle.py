@@ -118,8 +118,8 @@ def test_the_readmes_full_scale_lines(hub: FakeHub, checkout: Path) -> None:
         logged = [json.loads(row) for path in (folder / "metrics").glob("*.jsonl") for row in path.open()]
         assert any("reward/boxed/mean" in row["data"] for row in logged)  # the recipe's own reward
     table = printed["hicra table results/*"]
-    assert len(re.findall(r"│ ours +│ \d", table)) == 2  # HICRA's scores and GRPO's
-    assert len(re.findall(r"│ ours +│ [+-]\d", table)) == 1  # and the difference of the two
+    assert len(re.findall(r"│ ours +│ +\d", table)) == 2  # HICRA's scores and GRPO's
+    assert len(re.findall(r"│ ours +│ +[+-]\d", table)) == 1  # and the difference of the two
 
     # Every panel of the paper's figures, and every chart of the page, has its curves.
     drawn = run(

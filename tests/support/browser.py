@@ -99,9 +99,7 @@ class Browser:
 
     def size(self, width: int, height: int, mobile: bool = False) -> None:
         """Of the window, in CSS pixels."""
-        self.ask(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile
-        )
+        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
 
     def media(self, medium: str = "", **features: str) -> None:
         """What the page is told of its medium, such as ``prefers_color_scheme="dark"``."""
