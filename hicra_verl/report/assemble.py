@@ -11,7 +11,7 @@ import numpy as np
 from hicra_verl.grams.gramset import GramSet
 from hicra_verl.report.gram_table import GramTable
 from hicra_verl.report.pieces import PROMPTS_PER_BLOCK, ROWS_PER_BLOCK, Array, Store, as_json, columns_blob
-from hicra_verl.report.sections import DTYPES, Found, Section
+from hicra_verl.report.sections import DTYPES, TRAIN, Found, Section
 
 
 class Prompts:
@@ -82,7 +82,8 @@ class RunParts:
         self.table.add(section, found)
         self.put_traces(section.step, found.traces)
         columns = found.columns
-        self.known["tokens"] &= bool((columns["tokens"] >= 0).all())  # those of traced rows alone are few
+        if section.kind == TRAIN:  # held-out responses have no token ids; those of traced rows alone are few
+            self.known["tokens"] &= bool((columns["tokens"] >= 0).all())
         self.known["clipped"] |= bool((columns["clipped"] >= 0).any())
         self.known["turns"] |= bool((columns["turns"] > 1).any())
         self.known["score"] |= bool((~np.isnan(columns["score"])).any())

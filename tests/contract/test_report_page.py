@@ -42,7 +42,7 @@ class Page:
         index = self.path / "index.html" if self.path.is_dir() else self.path
         here = self.run("location.href.split('#')[0]")
         if here != index.as_uri():
-            self.tab.open(f"{index.as_uri()}#{address}", READY)
+            self.tab.open(f"{index.as_uri()}#{address}", f"document.readyState === 'complete' && {READY}")
         else:
             self.act(f"location.hash = '#{address}'")
         self.wait(READY)
@@ -129,7 +129,7 @@ def real_folder(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
         "grpo": make_real_run(folder / "c", rollouts, 3, jump=STEPS + 1, skill=-0.2),
     }
     shutil.rmtree(folder / "c" / "hicra_traces")
-    (folder / "c" / "errors.json").unlink()
+    shutil.rmtree(folder / "c" / "errors")
     command = (folder / "c" / "command.txt").read_text()
     (folder / "c" / "command.txt").write_text(command.replace("adv_estimator=hicra", "adv_estimator=grpo"))
     words = [f"hicra={folder / 'a'}", f"hicra={folder / 'b'}", f"grpo={folder / 'c'}"]
@@ -341,10 +341,10 @@ def test_what_the_index_spares(real: Page) -> None:
     assert real.run(f"{candidates}('total of', false).then(({{exact, rows}}) => !exact && rows.length < manifest.runs[0].rows)") is True
     assert real.run(f"{candidates}('total (of|in)', true).then(({{rows}}) => rows.length < manifest.runs[0].rows)") is True
     assert real.run(f"{candidates}('a|b ', true).then(({{rows}}) => rows)") is None
-    slow = "responseOf = async (...all) => { await new Promise((done) => setTimeout(done, 150)); return plain_response(...all); };"
+    slow = "responseOf = async (...all) => { await new Promise((done) => setTimeout(done, 700)); return plain_response(...all); };"
     real.run(slow)
-    real.run("location.hash = '#rollouts?run=0&re=1&q=%5E%5C%5Bnever'")
-    real.wait("!document.querySelector('#reading').hidden && search.value?.read > 0")
+    real.run("location.hash = '#rollouts?run=0&re=1&q=%5C%5B%5C%5B%5C%5B'")
+    real.wait("!document.querySelector('#reading').hidden")
     real.run("document.querySelector('#stop').click()")
     real.wait(READY)
     assert "candidates read" in real.text("#found")
@@ -479,9 +479,10 @@ def test_token_by_token(real: Page) -> None:
         real.go(f"tokens?run=0&step=3&by={measure}")
         painted[measure] = real.run("[...document.querySelectorAll('.tokens span')].map((x) => x.className + x.style.backgroundColor).join()")
     assert {"function", "entropy_nats", "advantage"} <= set(painted)
-    assert len(set(painted.values())) == len(painted)
+    assert len(set(painted.values())) >= 4  # without planning in it, base and shaped advantage are one
     x, y = real.run("(() => { const box = document.querySelector('.tokens span:nth-child(3)').getBoundingClientRect(); return [box.x + 2, box.y + 8]; })()")
-    real.tab.ask("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    for place in ((1, 1), (x, y)):
+        real.tab.ask("Input.dispatchMouseEvent", type="mouseMoved", x=place[0], y=place[1])
     real.wait("document.querySelector('#token').dataset.place === '2'")
     facts = dict(zip(real.texts("#token dt"), real.texts("#token dd"), strict=True))
     assert json.loads(facts["token"]) == tokens[2]
@@ -541,9 +542,9 @@ def test_errors(real: Page) -> None:
     real.wait(f"{CHART}?.data")
     total = int(re.match(r"(\d+)", real.text("#errors-said"))[1])  # type: ignore[index]
     assert total == sum(min(3, sum(not row["score"] for row in rows)) for rows in real.rows["hicra_1"].values())
-    real.set("category", "execution")
+    real.set("category", "Other errors")
     assert 0 < int(re.match(r"(\d+)", real.text("#errors-said"))[1]) < total  # type: ignore[index]
-    assert all("execution" in text for text in real.texts("#errors .response h3"))
+    assert all("Other errors" in text for text in real.texts("#errors .response h3"))
     real.go("errors?run=2")
     assert "No errors of grpo were judged" in real.text("#errors-said")
 
@@ -569,7 +570,7 @@ def test_gaps(real: Page) -> None:
 def test_a_run_that_never_heard_of_hicra(tab: Browser, tmp_path: Path) -> None:
     """verl's own folder of dumps alone: every view opens, and says what is missing."""
     run = make_run(tmp_path / "run", steps=2)
-    write_report([f"<i>grpo</i>={run / 'rollouts'}"], tmp_path / "report.html")
+    write_report([f"<b>grpo={run / 'rollouts'}"], tmp_path / "report.html")
     page = Page(tab, tmp_path / "report.html", {})
     for view in VIEWS:
         page.go(view)
@@ -589,7 +590,7 @@ STATES = [
     "prompt?run=0&other=2&prompt=1",
     "tokens?run=1&step=2&trace=1&by=entropy_nats",
     "grams?run=1&sort=difference&gram=0",
-    "errors?run=0&category=execution",
+    "errors?run=0&category=Other%20errors",
     "configuration?all=1",
 ]
 
@@ -597,12 +598,18 @@ STATES = [
 @pytest.mark.parametrize("state", STATES)
 def test_an_address_holds_the_whole_state(real: Page, state: str) -> None:
     real.go(state)
+    drawn = "[...document.querySelectorAll('.chart')].slice(0, 4).every((x) => x.data)"
+    fold = "document.querySelectorAll('#view details.more').forEach((x) => x.open = false)"
+    real.wait(drawn)
+    real.run(fold)
     before = real.text()
     controls = "[...document.querySelectorAll('#view [data-key]')].map((x) => x.type === 'checkbox' ? x.checked : x.value)"
     values = real.run(controls)
-    real.tab.open("about:blank", "true")
+    real.tab.leave()
     real.go(state)
     assert real.run(controls) == values
+    real.wait(drawn)
+    real.run(fold)
     assert real.text() == before
 
 
@@ -665,8 +672,10 @@ def test_text_can_be_read_in_both_themes(real: Page, theme: str) -> None:
     bright = real.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert bright == (theme == "light")
     real.click("#theme")
-    assert (real.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)") != bright
-    real.click("#theme")
+    other = real.run("document.documentElement.style.colorScheme")
+    real.run("document.documentElement.style.colorScheme = ''")
+    assert other == ("dark" if bright else "light")
+
 
 
 def test_a_phone_scrolls_no_view_sideways(real: Page) -> None:
@@ -804,13 +813,13 @@ def hostile_report(folder: Path) -> Path:
         "entropy_nats": [0.5] * len(HOSTILE), "advantage": [1.0] * len(HOSTILE),
     }  # fmt: skip
     (run / "hicra_traces" / "1.jsonl").write_text(json.dumps(trace) + "\n")
-    judged = [{"step": 1, "problem": text, "response": text, "reference": text, "letter": text, "category": text, "sentences": text} for text in HOSTILE]
-    (run / "errors.json").write_text(json.dumps({"judged": judged}))
+    judged = [{"step": 1, "row": n, "of": "training", "rater": HOSTILE[2], "letter": text, "category": text, "answer": text} for n, text in enumerate(HOSTILE)]
+    (run / "judged.jsonl").write_text("".join(json.dumps(one) + "\n" for one in judged))
     (run / "command.txt").write_text(f'python -m x "a.b={HOSTILE[2]}" "c={HOSTILE[1]}"\n')
     grams = [{"text": "so", "function": "deduction"}, {"text": "but wait", "function": "backtracing"}]
     grams += [{"text": text, "function": "other"} for text in (HOSTILE[0], HOSTILE[2], "constructor", "__proto__")]
-    (folder / "grams.json").write_text(json.dumps({"schema_version": 1, "name": HOSTILE[0], "grams": grams}))
-    write_report([f"{HOSTILE[2]}={run}"], folder / "report.html", grams=str(folder / "grams.json"), title=HOSTILE[1])
+    (folder / "grams.json").write_text(json.dumps({"schema_version": 1, "name": "hostile", "grams": grams}))
+    write_report([f"<svg onload><b>={run}"], folder / "report.html", grams=str(folder / "grams.json"), title=HOSTILE[1])
     return folder / "report.html"
 
 
@@ -824,7 +833,8 @@ def test_markup_stays_text(tab: Browser, tmp_path: Path) -> None:
         page.go(place)
         page.wait("[...document.querySelectorAll('.chart')].slice(0, 3).every((x) => x.data)")
         assert not page.run(owned), place
-    page.go("rollouts?run=0&kind=train&step=1&all=1&row=0")
+    page.go("rollouts?run=0&kind=train&step=1&all=1")
+    page.click("#table tbody tr")
     assert page.run("document.querySelector('#detail .text').textContent") == HOSTILE[0]
     assert page.run("document.querySelector('#detail .response .text').textContent") == f"so {HOSTILE[0]} but wait"
     page.go("rollouts?q=constructor")

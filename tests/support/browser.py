@@ -19,7 +19,7 @@ FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars",
     "--disable-extensions", "--disable-background-networking", "--remote-debugging-pipe",
 ]  # fmt: skip
-PATIENCE_S = 60.0
+PATIENCE_S = 30.0
 
 _KEYS = {"ArrowDown": 40, "ArrowUp": 38, "ArrowLeft": 37, "ArrowRight": 39, "Enter": 13, "Escape": 27, "Tab": 9}
 
@@ -56,6 +56,8 @@ class Browser:
         while True:
             found = self._next(until, method)
             if found.get("id") == self._number:
+                if "navigated" in found.get("error", {}).get("message", ""):
+                    return {"gone": True}
                 assert "error" not in found, (method, found["error"])
                 return dict(found["result"])
 
@@ -78,7 +80,10 @@ class Browser:
 
     def run(self, script: str) -> Any:
         """The value of an expression in the page; a promise is waited for."""
-        done = self.ask("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        words = {"expression": script, "awaitPromise": True, "returnByValue": True, "allowUnsafeEvalBlockedByCSP": False}
+        done = self.ask("Runtime.evaluate", **words)
+        while "gone" in done:  # the page was loaded anew meanwhile
+            done = self.ask("Runtime.evaluate", **words)
         assert "exceptionDetails" not in done, done["exceptionDetails"]
         return done["result"].get("value")
 
@@ -90,10 +95,14 @@ class Browser:
             assert time.monotonic() < until, f"never true: {condition} (the page says: {said}; {self.complaints})"
             time.sleep(0.02)
 
-    def open(self, address: str, ready: str = "document.readyState === 'complete'") -> None:
-        """Go to an address and wait until a condition holds there."""
+    def leave(self) -> None:
+        """Go to an empty page."""
         self.ask("Page.navigate", url="about:blank")
         self.wait("location.href === 'about:blank'")
+
+    def open(self, address: str, ready: str = "document.readyState === 'complete'") -> None:
+        """Go to an address and wait until a condition holds there."""
+        self.leave()
         self.ask("Page.navigate", url=address)
         self.wait(f"location.href !== 'about:blank' && {ready}")
 

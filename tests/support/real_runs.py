@@ -80,7 +80,7 @@ def make_real_run(folder: Path, rollouts: Sequence[dict[str, Any]], seed: int, j
 def _write(folder: Path, rows: Rows, rng: random.Random, seed: int) -> None:
     for name in ("rollouts", "validation", "hicra_traces"):
         (folder / name).mkdir(parents=True)
-    metrics, judged = [], []
+    metrics, judged, counts = [], [], []
     for step, some in rows.items():
         _lines(folder / "rollouts" / f"{step}.jsonl", some)
         traces = [_trace(row, rng) for row in some[:TRACED]]
@@ -97,16 +97,21 @@ def _write(folder: Path, rows: Rows, rng: random.Random, seed: int) -> None:
             held_out = [{**row, "uid": f"v{place}_0_0"} for place, row in enumerate(some[::SAMPLES])]
             _lines(folder / "validation" / f"{step}.jsonl", held_out)
         metrics.append({"step": step, "data": data})
-        failures = [row for row in some if not row["score"]]
+        failures = [place for place, row in enumerate(some) if not row["score"]]
         judged += [
             {
-                "step": step, "problem": row["input"], "response": row["output"], "reference": "", "letter": "AB"[n % 2],
-                "category": ("planning & strategy", "execution")[n % 2], "sentences": JUDGED,
+                "rater": "judge #1", "of": "training", "step": step, "row": place, "letter": "BC"[n % 2],
+                "category": ("Other errors", "Planning & Strategy")[n % 2], "answer": JUDGED,
             }
-            for n, row in enumerate(failures[:3])
+            for n, place in enumerate(failures[:3])
         ]  # fmt: skip
+        sampled = {"step": step, "failures": len(failures), "sampled": len(failures[:3])}
+        both = [len(failures) * share for share in (0.5, 0.4, 0.6)]
+        counts.append({**sampled, "estimated": {"Planning & Strategy": both, "Other errors": both}})
     _lines(folder / "metrics.jsonl", metrics)
-    (folder / "errors.json").write_text(json.dumps({"judged": judged}))
+    (folder / "errors").mkdir()
+    _lines(folder / "errors" / "judged.jsonl", judged)
+    (folder / "errors" / "errors.json").write_text(json.dumps({"judges": {"judge #1": counts}}))
     (folder / "command.txt").write_text(
         f"python -m verl.trainer.main_ppo data.seed={seed} data.max_response_length={LIMIT} "
         "algorithm.adv_estimator=hicra data.train_batch_size=4 hub_token=HIDDENHIDDEN\n"

@@ -33,7 +33,7 @@ function say(text) {
 async function render() {
   const [name, query = ""] = location.hash.slice(1).split("?"), view = ORDER.includes(name) ? name : "curves";
   const mine = ++turn, isFresh = () => mine === turn, main = byId("view"), moved = state.view !== view;
-  const before = document.activeElement?.closest("tr, [data-step], [data-turn]");
+  const before = document.activeElement?.closest("tr, [data-step], [data-turn]"), table = before?.closest("table")?.ariaLabel;
   state = { view, params: new URLSearchParams(query) };
   for (const key of ["run", "other"]) if (state.params.get(key) && !manifest.runs[state.params.get(key)]) state.params.delete(key); // of another report
   for (const one of byId("views").children) one.toggleAttribute("aria-current", one.dataset.view === view);
@@ -53,13 +53,15 @@ async function render() {
   }
   if (!isFresh()) return;
   main.setAttribute("aria-busy", "false");
-  if (before && !before.isConnected) refocus(before);
+  if (before && !before.isConnected) refocus(before, table);
 }
 
 // What had the focus was drawn anew: the focus goes to what stands in its place.
-function refocus(before) {
+function refocus(before, table) {
   const { step, turn: turned } = before.dataset;
-  const there = before.tagName === "TR" ? roots[state.view].querySelector("tr[aria-selected=true], tr[tabindex='0']") : roots[state.view].querySelector(step ? `[data-step="${step}"]` : `[data-turn="${turned}"]`);
+  const root = roots[state.view], inTable = `table[aria-label="${table ?? ""}"] tr`;
+  const there = before.tagName === "TR" ? root.querySelector(`${inTable}[aria-selected=true]`) ?? root.querySelector(`${inTable}[tabindex="0"]`)
+    : root.querySelector(step ? `[data-step="${step}"]` : `[data-turn="${turned}"]`);
   there?.focus({ preventScroll: before.tagName !== "TR" });
 }
 

@@ -1,29 +1,59 @@
-// Errors: what a judge called the faults of wrong responses, with its sentences.
+// Errors: what judges called the faults of wrong responses, in their own words.
 
 const PAGE_ERRORS = 20;
+const ERROR_NAMES = { D: "acceptable after all", "?": "no letter" };
+const errorName = ({ category, letter }) => category || ERROR_NAMES[letter] || letter || "no letter";
+const TEXTURES = ["", "/", ".", "x", "-", "+"]; // of bars: colours alone tell nothing to some
 
-function errorChart(list) {
-  const steps = [...new Set(list.map(({ step }) => step))].sort((a, b) => a - b), names = [...new Set(list.map(({ category }) => category))].sort();
-  const traces = names.map((name, place) => ({ x: steps, type: "bar", name: plain(name), category: name, marker: { color: colour(place), pattern: { shape: ["", "/", ".", "x", "-", "+"][place % 6] } },
-    y: steps.map((step) => list.filter((one) => one.step === step && one.category === name).length), hovertemplate: `step %{x}: %{y}<extra>${plain(name)}</extra>` }));
-  return chart("Judged errors by step", traces, { height: 260, layout: { barmode: "stack", xaxis: { type: "category" } }, clicked: ({ x, data }) => change({ step: x, category: data.category, page: null }) });
+// The counts of all failures that a judge's sample stands for, with their intervals; or, without them, the judged ones.
+function errorChart(run, rater, list) {
+  const counts = manifest.runs[run].judges?.[rater];
+  if (!counts?.length || !counts[0].estimated) return judgedChart(list);
+  const steps = counts.map(({ step }) => step), names = Object.keys(counts[0].estimated);
+  const traces = names.map((name, place) => {
+    const at = counts.map(({ estimated }) => estimated[name] ?? [null, null, null]);
+    return {
+      x: steps, y: at.map(([value]) => value), name: plain(name), type: "scatter", mode: "lines+markers", line: { width: 2, color: colour(place), dash: DASHES[place] },
+      marker: { symbol: SYMBOLS[place], size: 7 }, hovertemplate: `step %{x}: %{y:.0f}<extra>${plain(name)}</extra>`,
+      error_y: { type: "data", symmetric: false, array: at.map(([value, , high]) => high - value), arrayminus: at.map(([value, low]) => value - low), thickness: 1 },
+    };
+  });
+  traces.push({ x: steps, y: counts.map(({ failures }) => failures), name: "all failures", type: "scatter", mode: "lines", line: { dash: "dot", color: "rgb(128,140,150)" } });
+  return chart("Failures by type: estimated from the judged ones, with 95% intervals", traces, { unit: "responses", height: 300, clicked: ({ x }) => change({ step: x, page: null }), layout: { yaxis: { rangemode: "tozero" } } });
 }
 
-function errorBox(run, one) {
-  const more = Object.entries(one).filter(([name, value]) => !["step", "row", "problem", "response", "reference", "letter", "category", "sentences"].includes(name) && value !== null && value !== "");
-  const sentences = Array.isArray(one.sentences) ? one.sentences.join(" ") : one.sentences;
-  return el("article", { cls: "response" },
-    el("h3", {}, `${one.category}${one.letter ? ` (${one.letter})` : ""} · step ${one.step} `, Number.isInteger(one.row) ? link("rollouts", { run, step: one.step, row: one.row }, "its group") : null),
-    sentences ? el("blockquote", {}, sentences) : el("p", { cls: "note" }, "The judge's words were not kept."),
-    el("details", {}, el("summary", {}, oneLine(promptTail(one.problem ?? ""))), el("h4", {}, "Problem"), el("div", { cls: "text" }, one.problem ?? ""),
-      el("h4", {}, "Response"), el("div", { cls: "text" }, one.response ?? ""), one.reference ? [el("h4", {}, "Reference"), el("div", { cls: "text" }, one.reference)] : null,
-      more.length ? el("dl", {}, more.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, typeof value === "string" ? value : JSON.stringify(value))])) : null));
+function judgedChart(list) {
+  const steps = [...new Set(list.map(({ step }) => step))].sort((a, b) => a - b), names = [...new Set(list.map(errorName))].sort();
+  const traces = names.map((name, place) => ({
+    x: steps, y: steps.map((step) => list.filter((one) => one.step === step && errorName(one) === name).length), type: "bar", name: plain(name),
+    marker: { color: colour(place), pattern: { shape: TEXTURES[place % TEXTURES.length] } }, hovertemplate: `step %{x}: %{y}<extra>${plain(name)}</extra>`,
+  }));
+  return chart("Judged failures by type (a sample: their number says nothing of all failures)", traces, { height: 300, layout: { barmode: "stack", xaxis: { type: "category" } }, clicked: ({ x }) => change({ step: x, page: null }) });
+}
+
+async function errorBox(run, one) {
+  const head = el("h3", {}, `${errorName(one)}${one.letter ? ` (${one.letter})` : ""} · step ${one.step ?? "unknown"} · ${one.rater ?? ""} `);
+  const words = one.sentences ? el("blockquote", { cls: "text" }, one.sentences) : el("p", { cls: "note" }, "The judge's words were not kept.");
+  if (one.row === null || one.row === undefined) return el("article", { cls: "response" }, head, words);
+  await rowsOf(run).need(one.row, 1);
+  const [problem, response] = await Promise.all([promptText(rowsOf(run).prompt[one.row]), responseOf(run, one.row)]);
+  head.append(link("rollouts", { run, step: sectionOf(run, one.row).step, row: one.row }, "its group"));
+  return el("article", { cls: "response" }, head, words, el("details", {}, el("summary", {}, oneLine(promptTail(problem))),
+    el("h4", {}, "Problem"), el("div", { cls: "text" }, problem), el("h4", {}, "Response"), el("div", { cls: "text" }, markedText(response.t, gramLayers(response))),
+    response.x?.gts ? [el("h4", {}, "Expected"), el("div", { cls: "text" }, String(response.x.gts))] : null));
+}
+
+// Another choice for each value that the list has.
+function errorChoices(root, key, values, first) {
+  const select = root.querySelector(`[data-key=${key}]`), sorted = [...new Set(values)].sort((a, b) => (a < b ? -1 : 1));
+  select.replaceChildren(...(first === null ? [] : [el("option", { value: "" }, first)]), ...sorted.map((value) => el("option", { value }, String(value))));
 }
 
 views.errors = {
   title: "Errors",
   build(root) {
-    root.append(el("div", { cls: "controls" }, runChoice(), choice("category", "type", []), choice("step", "step", []), field("q", "search", { type: "search", "data-search": true })),
+    root.append(el("div", { cls: "controls" }, runChoice(), choice("rater", "judge", []), choice("category", "type", []), choice("step", "step", []),
+      field("q", "in the judge's words", { type: "search", "data-search": true })),
       el("p", { cls: "note", id: "errors-said", role: "status" }), el("div", { id: "errors" }));
   },
 
@@ -31,21 +61,20 @@ views.errors = {
     const run = Number(params.get("run") ?? 0), box = root.querySelector("#errors"), said = root.querySelector("#errors-said");
     if (!manifest.runs[run].judged) {
       box.replaceChildren();
-      return said.replaceChildren(`No errors of ${runName(run)} were judged (`, el("code", {}, "hicra errors"), " does that, then write this report again).");
+      return said.replaceChildren(`No errors of ${runName(run)} were judged (`, el("code", {}, "hicra errors"), " does that; then write this report again).");
     }
     const list = await json(`errors/${run}`);
     if (!isFresh()) return;
-    const options = (key, any) => {
-      const select = root.querySelector(`[data-key=${key}]`), values = [...new Set(list.map((one) => one[key]))].sort((a, b) => (a < b ? -1 : 1));
-      select.replaceChildren(el("option", { value: "" }, any), ...values.map((value) => el("option", { value }, String(value))));
-    };
-    options("category", "all types");
-    options("step", "all steps");
+    const raters = [...new Set(list.map(({ rater }) => rater ?? ""))].sort(), rater = raters.includes(params.get("rater")) ? params.get("rater") : raters[0];
+    const mine = list.filter((one) => (one.rater ?? "") === rater), wanted = (params.get("q") ?? "").toLowerCase();
+    errorChoices(root, "rater", raters, null);
+    errorChoices(root, "category", mine.map(errorName), "all types");
+    errorChoices(root, "step", mine.map(({ step }) => step), "all steps");
     setControls(root, params);
-    const wanted = (params.get("q") ?? "").toLowerCase(), fits = (one) => (!params.get("category") || one.category === params.get("category")) && (!params.get("step") || String(one.step) === params.get("step")) &&
-      (!wanted || `${one.problem} ${one.response} ${one.sentences}`.toLowerCase().includes(wanted));
-    const found = list.filter(fits), page = Number(params.get("page") ?? 0);
-    said.textContent = `${plural(found.length, "judged error")} of ${number(list.length)}.`;
-    box.replaceChildren(errorChart(list), ...found.slice(page * PAGE_ERRORS, (page + 1) * PAGE_ERRORS).map((one) => errorBox(run, one)), pager(page, Math.ceil(found.length / PAGE_ERRORS)) ?? "");
+    const found = mine.filter((one) => (!params.get("category") || errorName(one) === params.get("category")) && (!params.get("step") || String(one.step) === params.get("step")) && one.sentences.toLowerCase().includes(wanted));
+    const page = Number(params.get("page") ?? 0), boxes = await Promise.all(found.slice(page * PAGE_ERRORS, (page + 1) * PAGE_ERRORS).map((one) => errorBox(run, one)));
+    if (!isFresh()) return;
+    said.textContent = `${plural(found.length, "judged error")} of ${number(mine.length)} by ${rater || "the judge"}.`;
+    box.replaceChildren(errorChart(run, rater, mine), ...boxes, pager(page, Math.ceil(found.length / PAGE_ERRORS)) ?? "");
   },
 };

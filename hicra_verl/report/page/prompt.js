@@ -92,7 +92,7 @@ function occurrenceTable(found, a, b) {
     const is = chosen.run === run && rows.includes(chosen.row);
     return el("button", { type: "button", "aria-pressed": is ? "true" : "false", onclick: () => change({ [side]: `${run}:${rows[0]}` }) }, side.toUpperCase());
   };
-  const mean = ({ run, rows }, values) => rows.reduce((sum, row) => sum + values(rowsOf(run))[row], 0) / rows.length;
+  const mean = ({ run, rows }, value) => rows.reduce((sum, row) => sum + value(rowsOf(run), row), 0) / rows.length;
   return table({
     label: "this prompt at each step", rows: found,
     columns: [
@@ -100,8 +100,8 @@ function occurrenceTable(found, a, b) {
       { title: "step", cls: "n", cell: ({ run, section, rows }) => link("rollouts", { run, step: section.step, row: rows[0] }, section.step) },
       { title: "set", cls: "wide", cell: ({ section }) => KINDS[section.kind] },
       { title: "right", cls: "n", cell: ({ run, rows }) => `${rows.filter((row) => isRight(rowsOf(run).score[row])).length} of ${rows.length}` },
-      { title: "length", cls: "n", cell: (one) => number(mean(one, lengths), 0) },
-      { title: "planning", cls: "n", cell: (one) => percent(mean(one, (rows) => rows.planning)) },
+      { title: "length", cls: "n", cell: (one) => number(mean(one, lengthOf), 0) },
+      { title: "planning", cls: "n", cell: (one) => percent(mean(one, ({ planning }, row) => planning[row])) },
       { title: "compare", cell: (one) => el("span", { cls: "pair" }, button("a", one, a), " ", button("b", one, b)) },
     ],
   });
@@ -121,7 +121,7 @@ function promptChart(found) {
 function sideHead(side, { run, row }, found) {
   const here = found.find((one) => one.run === run && one.rows.includes(row)), rows = rowsOf(run);
   const pick = el("select", { "aria-label": `response ${side.toUpperCase()}`, onchange: () => change({ [side]: `${run}:${pick.value}` }) },
-    here.rows.map((other, place) => el("option", { value: other, selected: other === row }, `response ${place + 1}: ${isRight(rows.score[other]) ? "✓" : "✗"} ${number(rows.score[other])}, ${number(lengths(rows)[other])} ${lengthUnit(rows)}`)));
+    here.rows.map((other, place) => el("option", { value: other, selected: other === row }, `response ${place + 1}: ${isRight(rows.score[other]) ? "✓" : "✗"} ${number(rows.score[other])}, ${number(lengthOf(rows, other))} ${lengthUnit(rows)}`)));
   return el("h3", {}, `${side.toUpperCase()}: ${runName(run)}, step ${here.section.step} `, pick);
 }
 

@@ -7,9 +7,10 @@ const SORTS = {
   planning: (rows) => rows.planning, grams: (rows) => rows.grams, turns: (rows) => rows.turns,
 };
 
-// Tokens where the run says how many every response has, else characters.
+// Tokens where the run says how many each training response has (-1 of a held-out one: unknown), else characters.
 const inTokens = (rows) => manifest.runs[rows.number].in_tokens;
 const lengths = (rows) => (inTokens(rows) ? rows.tokens : rows.characters);
+const lengthOf = (rows, row) => (lengths(rows)[row] < 0 ? NaN : lengths(rows)[row]);
 const lengthUnit = (rows) => (inTokens(rows) ? "tokens" : "characters");
 
 // One test a filter of the address: f(rows, row) says whether the row stays.
@@ -19,7 +20,7 @@ const FILTERS = {
   noplan: () => ({ grams }, row) => grams[row] === 0,
   fn: (value) => ({ functions }, row) => (functions[row] >> Number(value)) & 1,
   min: (value) => (rows, row) => lengths(rows)[row] >= Number(value),
-  max: (value) => (rows, row) => lengths(rows)[row] <= Number(value),
+  max: (value) => (rows, row) => lengths(rows)[row] >= 0 && lengths(rows)[row] <= Number(value),
   turns: (value) => ({ turns }, row) => turns[row] >= Number(value),
   prompt: (value) => ({ prompt }, row) => prompt[row] === Number(value),
   traced: () => ({ trace }, row) => trace[row] >= 0,
@@ -84,17 +85,18 @@ async function searchFor(run, params, query) {
 
 function summaryOf(run, found) {
   const rows = rowsOf(run), all = lengths(rows);
-  const sums = { right: 0, scored: 0, length: 0, clipped: 0, known: 0, none: 0, planning: 0 };
+  const sums = { right: 0, scored: 0, length: 0, measured: 0, clipped: 0, known: 0, none: 0, planning: 0 };
   for (const row of found) {
     sums.right += rows.score[row] > 0;
     sums.scored += !Number.isNaN(rows.score[row]);
-    sums.length += all[row];
+    sums.length += Math.max(0, all[row]);
+    sums.measured += all[row] >= 0;
     sums.clipped += rows.clipped[row] === 1;
     sums.known += rows.clipped[row] >= 0;
     sums.none += rows.grams[row] === 0;
     sums.planning += rows.planning[row];
   }
-  return { ...sums, count: found.length, mean: sums.length / found.length, unit: lengthUnit(rows) };
+  return { ...sums, count: found.length, mean: sums.length / sums.measured, unit: lengthUnit(rows) };
 }
 
 function summaryLine(run, { found, rows, done, read }, isSearch) {
@@ -178,7 +180,7 @@ function groupTable(run, members, row) {
     columns: [
       { title: "score", cell: (member) => verdict(rows.score[member]) },
       { title: "advantage", cell: (member) => advantageBar(rows.advantage[member], most) },
-      { title: lengthUnit(rows), cls: "n", cell: (member) => number(lengths(rows)[member]) },
+      { title: lengthUnit(rows), cls: "n", cell: (member) => number(lengthOf(rows, member)) },
       { title: "planning", cls: "n", cell: (member) => percent(rows.planning[member]) },
       { title: "grams", cls: "n", cell: (member) => number(rows.grams[member]) },
       { title: "", cell: (member) => (rows.clipped[member] === 1 ? el("span", { cls: "flag" }, "clipped") : "") },
@@ -196,7 +198,7 @@ async function responseBox(run, row, query, full = true) {
   const hits = query ? query.match(response.t).map(([start, end]) => [start, end, "hit", "found"]) : [];
   const { turns, images, ...more } = response.x ?? {};
   const facts = [
-    `step ${step}, ${KINDS[kind]}`, `advantage ${signed(rows.advantage[row])}`, `${number(lengths(rows)[row])} ${lengthUnit(rows)}`,
+    `step ${step}, ${KINDS[kind]}`, `advantage ${signed(rows.advantage[row])}`, `${number(lengthOf(rows, row))} ${lengthUnit(rows)}`,
     `planning ${percent(rows.planning[row])}`, rows.turns[row] > 1 ? plural(rows.turns[row], "turn") : null, rows.clipped[row] === 1 ? "clipped" : null,
   ].filter(Boolean);
   return el("article", { cls: "response", "data-row": row },
@@ -239,7 +241,7 @@ function rolloutColumns(run, rows, texts, params) {
     one ? null : { title: "set", cls: "wide", cell: (row) => KINDS[sectionOf(run, row).kind] },
     { title: "score", key: "score", cell: (row) => verdict(rows.score[row]) },
     { title: "advantage", key: "advantage", cls: "n", hint: manifest.runs[run].advantage, cell: (row) => signed(rows.advantage[row]) },
-    { title: lengthUnit(rows), key: "length", cls: "n", cell: (row) => number(lengths(rows)[row]) },
+    { title: lengthUnit(rows), key: "length", cls: "n", cell: (row) => number(lengthOf(rows, row)) },
     { title: "planning", key: "planning", cls: "n wide", hint: `fraction of ${lengthUnit(rows)} in planning phrases`, cell: (row) => percent(rows.planning[row]) },
     { title: "grams", key: "grams", cls: "n wide", cell: (row) => number(rows.grams[row]) },
     { title: "turns", key: "turns", cls: "n wide", cell: (row) => number(rows.turns[row]) },
