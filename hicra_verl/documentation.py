@@ -43,27 +43,22 @@ def extensions_page(registry: Registry, title: str, about: str) -> str:
         if not target.__module__.startswith("hicra_verl."):
             continue
         parts.append(f"## {name}\n\n{(inspect.getdoc(target) or '').replace('``', '`')}\n")
+        taken = registry.parameters_of(target)
         rows = [
             (f"`{key}`", values(key, parameter.annotation), shown(parameter.default))
-            for key, parameter in registry.parameters_of(target).items()
+            for key, parameter in taken.items()
             if key not in registry.settings_of
         ]
         if rows:
             parts.append(table(("argument", "values", "default"), rows))
-        taken = registry.parameters_of(target)
         given = [setting for key, setting in registry.settings_of.items() if key in taken]
         facts = {
             "Needs": [f for f in getattr(target, "needs", ()) if f != "planning_mask"],
             "Uses": given,
-            "By default it selects": selected_by(target),
+            "By default it selects": [target.selects] if hasattr(target, "selects") else [],
         }
         parts += [f"{verb} {', '.join(f'`{word}`' for word in words)}.\n" for verb, words in facts.items() if words]
     return "\n".join(parts)
-
-
-def selected_by(shaper: Any) -> list[str]:
-    """The selector that a shaper takes by itself, if it is not the usual one."""
-    return [shaper.selects] if hasattr(shaper, "selects") else []
 
 
 def commands_page() -> str:
@@ -80,13 +75,8 @@ def commands_page() -> str:
             if each.param_type_name == "argument":
                 word = each.metavar or each.name.upper()
                 usage.append(word if each.required or word.startswith("[") else f"[{word}]")
-            rows.append(
-                (
-                    f"`{word}`",
-                    "required" if each.required else shown(each.default if each.show_default else None),
-                    unmarked(each.help),
-                )
-            )
+            default = "required" if each.required else shown(each.default if each.show_default else None)
+            rows.append((f"`{word}`", default, unmarked(each.help)))
         parts.append(f"## {name}\n\n{unmarked(command.help)}\n\n    {' '.join([*usage, '[OPTIONS]'])}\n")
         if rows:
             parts.append(table(("", "default", "meaning"), rows))

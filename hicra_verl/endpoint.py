@@ -68,7 +68,6 @@ class Endpoint:
         concurrency: requests in flight.
         timeout_s: of one request, from the connection to the end of the answer.
         retries: after time-outs, 429, 5xx and malformed answers; the pauses grow and heed Retry-After.
-        api_key: if None, OPENAI_API_KEY, else none.
         per_minute: requests begun a minute, at most; 0 for no limit.
 
     Raises:
@@ -82,7 +81,6 @@ class Endpoint:
         concurrency: int = 64,
         timeout_s: float = 3600,
         retries: int = 5,
-        api_key: str | None = None,
         per_minute: float = 0,
     ) -> None:
         import httpx
@@ -91,7 +89,7 @@ class Endpoint:
         _check_range("--timeout-s", timeout_s, 0.01, 7 * 86_400)
         if per_minute != 0:
             _check_range("--per-minute", per_minute, 0.01, 1e6)
-        key = (api_key or os.environ.get("OPENAI_API_KEY") or "none").strip()
+        key = (os.environ.get("OPENAI_API_KEY") or "none").strip()
         if not (key.isascii() and key.isprintable()):
             raise EndpointError("holds characters that no key has", field="OPENAI_API_KEY", remedy="set it anew")
         self._secrets = [key] if key != "none" else []

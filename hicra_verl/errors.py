@@ -30,13 +30,9 @@ class HicraError(ValueError):
         super().__init__(problem)
 
     def __str__(self) -> str:
-        place = ", ".join(
-            [
-                *([str(self.file)] if self.file is not None else []),
-                *([f"line {self.line}" if isinstance(self.line, int) else self.line] if self.line is not None else []),
-                *([f"field {self.field!r}"] if self.field is not None else []),
-            ]
-        )
+        line = f"line {self.line}" if isinstance(self.line, int) else self.line
+        field = None if self.field is None else f"field {self.field!r}"
+        place = ", ".join(str(part) for part in (self.file, line, field) if part is not None)
         whole = f"{place}: {self.problem}" if place else self.problem
         return f"{whole}; {self.remedy}" if self.remedy else whole
 

@@ -146,11 +146,8 @@ def writing(path: Path, *, binary: bool = False, newline: str | None = None, syn
 
 def sha256_of(path: Path) -> str:
     """A file's SHA-256, in hexadecimal; read in pieces, so that it may be large."""
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while piece := stream.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def identity(path: Path) -> tuple[int, int]:
@@ -177,7 +174,6 @@ def _umask() -> int:
 
 
 def _unwritable(path: Path, error: Exception) -> OutputError:
-    number = getattr(error, "errno", None)
     reason = getattr(error, "strerror", None) or str(error)
-    remedy = _REMEDIES.get(number or 0, "give another path")
+    remedy = _REMEDIES.get(getattr(error, "errno", 0), "give another path")
     return OutputError(f"cannot be written ({reason})", file=path, remedy=remedy)

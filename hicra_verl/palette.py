@@ -23,18 +23,13 @@ class Shade(NamedTuple):
     underline: str
 
 
-FUNCTION_SHADES = dict(
-    zip(
-        FUNCTIONS,
-        (
-            Shade(BLUE, "#cfe8ff", "solid"),
-            Shade(GREEN, "#d5ecd0", "dashed"),
-            Shade(RED, "#ffd0d6", "double"),
-            Shade(AMBER, "#ffe2b8", "dotted"),
-        ),
-        strict=True,
-    )
+_SHADES = (
+    Shade(BLUE, "#cfe8ff", "solid"),
+    Shade(GREEN, "#d5ecd0", "dashed"),
+    Shade(RED, "#ffd0d6", "double"),
+    Shade(AMBER, "#ffe2b8", "dotted"),
 )
+FUNCTION_SHADES = dict(zip(FUNCTIONS, _SHADES, strict=True))
 
 
 def function_rules(rule: str) -> str:

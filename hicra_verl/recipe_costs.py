@@ -154,23 +154,17 @@ def evaluation_cost(command: list[str]) -> Cost | None:
     samples = sum((SOURCES[name].rows or 0) * SAMPLES.get(name, 1) for name in command if name in SOURCES)
     tokens = samples * shape.response_tokens
     seconds = tokens * (shape.parameters / 1e9) / (EVALUATION_GPUS * DECODED_BILLIONS_PER_S)
-    return Cost(
-        EVALUATION_GPUS, {"evaluation": seconds / 3600, "start": START_H}, tokens * TEXT_BYTES_PER_TOKEN / 1e9, 0
-    )
+    hours = {"evaluation": seconds / 3600, "start": START_H}
+    return Cost(EVALUATION_GPUS, hours, tokens * TEXT_BYTES_PER_TOKEN / 1e9, 0)
 
 
 def context_of(command: list[str], given: Mapping[str, str]) -> tuple[int, int]:
     """The longest response of the first stage, and the longest prompt and response together of any."""
-    if "stages" in command:
-        stages = load_plan(Path(command[command.index("stages") + 1])).stages
-        lengths = [
-            _whole({_RESPONSE: str(stage.settings[_RESPONSE])}, _RESPONSE)
-            for stage in stages
-            if _RESPONSE in stage.settings
-        ]
-    else:
-        lengths = []
-    lengths = lengths or [_whole(given, _RESPONSE)]
+    stages = load_plan(Path(command[command.index("stages") + 1])).stages if "stages" in command else ()
+    set_to = [stage.settings[_RESPONSE] for stage in stages if _RESPONSE in stage.settings] or [
+        given.get(_RESPONSE, "")
+    ]
+    lengths = [_whole({_RESPONSE: str(value)}, _RESPONSE) for value in set_to]
     return lengths[0], _whole(given, "data.max_prompt_length") + max(lengths)
 
 
@@ -185,9 +179,8 @@ _RESPONSE = "data.max_response_length"
 
 
 def _problems(files: str) -> int:
-    names = re.findall(r"(\w+)\.parquet", files)
-    known = {name: source.rows for name, source in SOURCES.items()}
-    return sum(known.get(name) or 100 for name in names)  # ours: a file of your own counts as 100
+    known = [SOURCES.get(name) for name in re.findall(r"(\w+)\.parquet", files)]
+    return sum((source and source.rows) or 100 for source in known)  # ours: a file of your own counts as 100
 
 
 def _memory_gb(shape: Shape, gpus: int, tokens: int) -> float:
@@ -216,8 +209,6 @@ def markdown(recipes: list[Recipe]) -> str:
     Raises:
         RecipeError: if a script's model has no known shape.
     """
-    from hicra_verl.evaluation.benchmarks import TITLES
-
     lines = ["| row | script | paper | GPUs | hours | GPU-hours | disk, GB | status |", "|" + "---|" * 8]
     sums = {True: [0.0, 0.0, 0.0], False: [0.0, 0.0, 0.0]}
     for entry in recipes:
@@ -227,8 +218,7 @@ def markdown(recipes: list[Recipe]) -> str:
         if entry.source != "smoke":
             for place, value in enumerate((1.0, cost.gpu_hours, cost.disk_gb)):
                 sums[entry.trains][place] += value
-        numbers = " · ".join(f"{TITLES[name]} {value:.1f}" for name, value in entry.numbers)
-        paper = {"review": f"{numbers} (authors in review)", "smoke": "(smoke)"}.get(entry.source, numbers)
+        paper = {"review": f"{entry.printed} (authors in review)", "smoke": "(smoke)"}.get(entry.source, entry.printed)
         figures = f"{cost.gpus} | {rounded(cost.total_hours)} | {rounded(cost.gpu_hours)} | {rounded(cost.disk_gb)}"
         name = f"{entry.model}, {entry.method}"
         lines.append(f"| {name} | `{entry.row}.sh` | {paper or '(figures only)'} | {figures} | {entry.status} |")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from hicra_verl.errors import HicraError, nearest
@@ -55,6 +55,11 @@ class Recipe:
         """False for rows that only evaluate a published checkpoint."""
         return 'train "$@"' in self.script.read_text(encoding="utf-8")
 
+    @property
+    def printed(self) -> str:
+        """The paper's numbers, by the benchmarks' titles."""
+        return " · ".join(f"{TITLES[name]} {value:.1f}" for name, value in self.numbers)
+
 
 class RecipeError(HicraError):
     """There is no such recipe, or no recipes; the message says what to do."""
@@ -88,28 +93,24 @@ def statuses(scripts: Path) -> dict[str, str]:
 
 def in_words(entry: Recipe) -> str:
     """A row's numbers: whose they are, and on which benchmarks."""
-    numbers = " · ".join(f"{TITLES[name]} {value:.1f}" for name, value in entry.numbers)
     if entry.source == "smoke":
         return "smoke: one GPU, one evening; not the paper's"
-    return f"{numbers or 'in its figures only'}{' (authors, in review)' if entry.source == 'review' else ''}"
+    return f"{entry.printed or 'in its figures only'}{' (authors, in review)' if entry.source == 'review' else ''}"
 
 
 def all_recipes() -> list[Recipe]:
     """Every row, in the order of the paper's tables, then those of its figures only, then the smoke rows."""
     scripts = folder()
     status = statuses(scripts)
-    found = []
+    rows: list[tuple[str, str, str, tuple[tuple[str, float], ...], str]] = []
     for table in paper_numbers()["tables"]:
         for row in table["rows"]:
             pairs = zip(table["benchmarks"], row["values"], strict=True)
             numbers = tuple((benchmark, value) for benchmark, value in pairs if value is not None)
-            script = scripts / f"{row['row']}.sh"
-            found.append(Recipe(row["row"], row["model"], row["method"], numbers, row["source"], script))
-    for name, model in DYNAMICS_ROWS.items():
-        found.append(Recipe(name, model, "GRPO", (), "paper", scripts / f"{name}.sh"))
-    for name, method in SMOKE_ROWS.items():
-        found.append(Recipe(name, "Qwen2.5-1.5B-Base", method, (), "smoke", scripts / f"{name}.sh"))
-    return [replace(entry, status=status.get(entry.row, entry.status)) for entry in found]
+            rows.append((row["row"], row["model"], row["method"], numbers, row["source"]))
+    rows += [(name, model, "GRPO", (), "paper") for name, model in DYNAMICS_ROWS.items()]
+    rows += [(name, "Qwen2.5-1.5B-Base", method, (), "smoke") for name, method in SMOKE_ROWS.items()]
+    return [Recipe(*row, scripts / f"{row[0]}.sh", status.get(row[0], "not yet")) for row in rows]
 
 
 def recipe(row: str) -> Recipe:

@@ -22,6 +22,8 @@ class Table:
         rows: one cell a column. Only ``text`` keeps the line breaks in them.
         notes: stand below it.
         words: how many columns, from the left, hold words; the others hold figures.
+        last_in_words: whether the last column holds words, too.
+        unbroken: in so many columns from the left ``text`` breaks no line.
         group: rows alike in so many columns belong together, and ``text`` says what is alike only once.
         marked: places of the rows that HTML colours.
     """
@@ -33,16 +35,24 @@ class Table:
     words: int = 1
     group: int = 0
     marked: frozenset[int] = frozenset()
+    last_in_words: bool = False
+    unbroken: int = 0
+
+    def _sides(self, left: str, right: str) -> list[str]:
+        """For each column, what stands for its side: the left one if it holds words."""
+        last = len(self.columns) - 1 if self.last_in_words else -1
+        return [left if place < self.words or place == last else right for place in range(len(self.columns))]
 
     def print(self) -> None:
-        """Print it to the terminal."""
+        """Print it to the terminal; a table whose columns have no names has no head there."""
         import rich.table
 
         from hicra_verl.terminal import plain_console
 
-        shown = rich.table.Table(title=_clean(self.title), title_justify="left")
-        for place, column in enumerate(self.columns):
-            shown.add_column(_clean(column), justify="left" if place < self.words else "right", overflow="fold")
+        shown = rich.table.Table(title=_clean(self.title), title_justify="left", show_header=any(self.columns))
+        for place, side in enumerate(self._sides("left", "right")):
+            whole = place < self.unbroken
+            shown.add_column(_clean(self.columns[place]), justify=side, overflow="fold", no_wrap=whole)  # type: ignore[arg-type]
         before: tuple[str, ...] | None = None
         for row in self.rows:
             group, start = row[: self.group], row[: self.group] != before
@@ -62,7 +72,7 @@ class Table:
         def row(cells: Sequence[str]) -> str:
             return f"| {' | '.join(map(_markdown, cells))} |"
 
-        rule = "|" + "".join("---|" if place < self.words else "---:|" for place in range(len(self.columns)))
+        rule = "|" + "".join(self._sides("---|", "---:|"))
         lines = [f"**{_markdown(self.title)}**", "", row(self.columns), rule, *map(row, self.rows)]
         return "\n".join([*lines, *(f"\n{_markdown(note)}" for note in self.notes)]) + "\n"
 
@@ -73,7 +83,7 @@ class Table:
             text = " & ".join(map(_latex, cells)) + " \\\\"
             return f"{{}}{text}" if text[0] in "[*" else text  # else an argument of the \\ before
 
-        form = "l" * self.words + "r" * (len(self.columns) - self.words)
+        form = "".join(self._sides("l", "r"))
         lines = ["\\begin{table}", f"\\caption{{{_latex(self.title)}}}", f"\\begin{{tabular}}{{{form}}}", "\\toprule"]
         lines += [row(self.columns), "\\midrule", *map(row, self.rows), "\\bottomrule", "\\end{tabular}"]
         return "\n".join([*lines, *(f"\\par {_latex(note)}" for note in self.notes), "\\end{table}"]) + "\n"
@@ -86,8 +96,8 @@ class Table:
 
         style = (
             "<style>table{border-collapse:collapse;font:14px sans-serif}td,th{border:1px solid #ccc;padding:3px 8px}"
+            ".ours{background:#eef6ff}caption{text-align:left;padding:6px 0}</style>"
         )
-        style += ".ours{background:#eef6ff}caption{text-align:left;padding:6px 0}</style>"
         marks = [' class="ours"' if place in self.marked else "" for place in range(len(self.rows))]
         body = "\n".join(row("td", cells, mark) for cells, mark in zip(self.rows, marks, strict=True))
         notes = "".join(f"<p>{_html(note)}</p>" for note in self.notes)
@@ -109,8 +119,7 @@ def check_format(form: str, to_file: bool) -> None:
 
 def render(tables: Sequence[Table], form: str) -> str:
     """The tables as ``markdown``, ``latex`` or ``html``."""
-    writers = {"markdown": Table.markdown, "latex": Table.latex, "html": Table.html}
-    return "\n".join(writers[form](table) for table in tables)
+    return "\n".join(getattr(table, form)() for table in tables)
 
 
 def _clean(text: str, kept: str = "") -> str:

@@ -113,12 +113,8 @@ def row_token_ids(row: Record, tokenizer: Any, vocabulary: int, text_field: str 
 
 
 def _as_line(row: dict[str, Any]) -> str:
-    line = json.dumps(row, ensure_ascii=False, default=str)
-    try:
-        line.encode("utf-8")
-    except UnicodeEncodeError:  # half of a character in a field that is passed on: escaped, as it came
-        line = json.dumps(row, default=str)
-    return line + "\n"
+    # Half of a character in a field that is passed on is escaped, as it came.
+    return json.dumps(row, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace").decode() + "\n"
 
 
 def _printable(text: str) -> str:
@@ -135,15 +131,8 @@ def tag(token_ids: list[int], matcher: GramMatcher) -> tuple[Matches, dict[str, 
     matches = matcher.match(np.array([token_ids], dtype=np.int64).reshape(1, -1))
     order = np.flatnonzero(matches.counted)
     order = order[np.lexsort((matches.first_token[order],))]
-    grams = [
-        [matcher.grams.grams[gram].text, first, end]
-        for gram, first, end in zip(
-            matches.gram[order].tolist(),
-            matches.first_token[order].tolist(),
-            matches.end_token[order].tolist(),
-            strict=True,
-        )
-    ]
+    columns = (column[order].tolist() for column in (matches.gram, matches.first_token, matches.end_token))
+    grams = [[matcher.grams.grams[gram].text, first, end] for gram, first, end in zip(*columns, strict=True)]
     mask = matches.planning_mask[0].astype(int).tolist()
     return matches, {"token_ids": token_ids, "planning_mask": mask, "grams": grams}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import html
 from collections.abc import Iterable
 from itertools import groupby
@@ -63,21 +64,15 @@ def _render_trace(trace: Trace, opened: bool) -> str:
 def token_texts(token_ids: list[int], token_bytes: list[bytes | None], tokenizer: Any) -> list[str]:
     """The text of each token; a character split over tokens is shown with the token that completes it."""
     texts: list[str] = []
-    pending = b""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
     for token in token_ids:
-        raw = token_bytes[token] if 0 <= token < len(token_bytes) else None
+        known = 0 <= token < len(token_bytes)
+        raw = token_bytes[token] if known else None
         if raw is None:
-            name = tokenizer.convert_ids_to_tokens(token) if 0 <= token < len(token_bytes) else None
-            texts.append(pending.decode("utf-8", errors="replace") + (name or f"<token {token}>"))
-            pending = b""
-            continue
-        pending += raw
-        try:
-            texts.append(pending.decode("utf-8"))
-            pending = b""
-        except UnicodeDecodeError:
-            texts.append("" if len(pending) < 4 else pending.decode("utf-8", errors="replace"))
-            pending = b"" if len(pending) >= 4 else pending
-    if pending and texts:
-        texts[-1] += pending.decode("utf-8", errors="replace")
+            name = tokenizer.convert_ids_to_tokens(token) if known else None
+            texts.append(decoder.decode(b"", final=True) + (name or f"<token {token}>"))
+        else:
+            texts.append(decoder.decode(raw))
+    if texts:
+        texts[-1] += decoder.decode(b"", final=True)
     return texts

@@ -24,11 +24,9 @@ checkpoint() {
         best) found=${OUTPUT_DIR}/best/global_step_$(sed -n 's/.*"step": *\([0-9]*\).*/\1/p' "${OUTPUT_DIR}/best/best.json" 2>/dev/null || true) ;;
         *) found=$(absolute "${CHECKPOINT}") ;;
     esac
-    if [ ! -d "${found}/actor" ]; then
-        echo "error: ${OUTPUT_DIR} holds no checkpoint '${CHECKPOINT:-newest}' (looked for ${found:-best/global_step_N}/actor):" \
-            "train the row first, or set OUTPUT_DIR, CHECKPOINT or MODEL_PATH" >&2
-        return 2
-    fi
+    [ -d "${found}/actor" ] ||
+        fail "${OUTPUT_DIR} holds no checkpoint '${CHECKPOINT:-newest}' (looked for ${found}/actor):" \
+            "train the row first, or set OUTPUT_DIR, CHECKPOINT or MODEL_PATH"
     printf '%s' "${found}"
 }
 

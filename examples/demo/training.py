@@ -17,9 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 STALL_S = 900  # no sign of life for this long means verl hangs (it does not always exit when a worker dies)
 
 
-def train(
-    overrides: list[str], folder: Path, steps: int, environment: dict[str, str] | None = None
-) -> list[dict[str, Any]]:
+def train(overrides: list[str], folder: Path, steps: int) -> list[dict[str, Any]]:
     """Run ``python -m verl.trainer.main_ppo`` with these overrides and return what it logged, one dict a step.
 
     verl's own output goes to ``folder/verl.log``, its metrics to ``folder/metrics.jsonl``.
@@ -29,16 +27,16 @@ def train(
     """
     console = Console()
     command = [sys.executable, "-m", "verl.trainer.main_ppo", *overrides]
-    lines = [shlex.join(command[:3]), *(shlex.quote(word) for word in command[3:])]
+    shown = " \\\n    ".join([shlex.join(command[:3]), *map(shlex.quote, command[3:])])
     console.rule("the command")
-    print(" \\\n    ".join(lines))
+    print(shown)
     console.rule()
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "command.txt").write_text(" \\\n    ".join(lines) + "\n", encoding="utf-8")
+    (folder / "command.txt").write_text(shown + "\n", encoding="utf-8")
     metrics_file, log_file = folder / "metrics.jsonl", folder / "verl.log"
     metrics_file.unlink(missing_ok=True)
     print(f"log: {log_file}\nmetrics: {metrics_file}")
-    env = {**os.environ, "VERL_FILE_LOGGER_PATH": str(metrics_file), **(environment or {})}
+    env = {**os.environ, "VERL_FILE_LOGGER_PATH": str(metrics_file)}
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),

@@ -18,7 +18,6 @@ import re
 import shutil
 from pathlib import Path
 
-PLAIN = re.compile(r"-?\d+(?:\.\d+)?")
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
@@ -31,7 +30,7 @@ def champ() -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for problem in json.loads(path.read_text(encoding="utf-8"))["problems"].values():
         answer = problem["_answer"].strip()
-        if not PLAIN.fullmatch(answer):
+        if not NUMBER.fullmatch(answer):
             continue
         for how, conversation in problem["conversations"].items():
             solution, _, summary = conversation["messages"][-3:]

@@ -13,16 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import track
 
 from hicra_verl.grams import GramSet, load_grams
 from hicra_verl.grams.operations import difference
 from hicra_verl.grams.statistics import agreement
-from hicra_verl.grams.statistics_tables import TextTable
 from hicra_verl.mining.corpus import Corpus, open_corpus
 from hicra_verl.mining.mine import Options, as_gram_set, mine
 from hicra_verl.mining.ngrams import Words
+from hicra_verl.tables import Table
 from hicra_verl.version import __version__
 
 HALVES = 10
@@ -100,28 +99,29 @@ def main() -> None:
         "flags as the paper's",
         "change",
     )
-    moved = TextTable(f"each option by itself, {len(texts):,} successful solutions", columns, rows)
+    moved = Table(
+        f"each option by itself, {len(texts):,} successful solutions", columns, rows, words=0, last_in_words=True
+    )
 
     shares = []
     for seed in track(range(HALVES)):
         left, right = (mined(half, options) for half in halves(corpus, work, seed))
         shared = len(difference(left, right).both)
         shares.append((shared / (len(left) + len(right) - shared), agreement(left, right, texts).jaccard))
-    stable = TextTable(
+    names = ("of the grams in either", "of the characters that either flags")
+    stable = Table(
         f"sets mined from random halves of the corpus, {HALVES} times",
         ("lowest", "mean", "highest", "what two halves share"),
         [
             (f"{min(found):.0%}", f"{sum(found) / len(found):.0%}", f"{max(found):.0%}", name)
-            for name, found in zip(
-                ("of the grams in either", "of the characters that either flags"),
-                zip(*shares, strict=True),
-                strict=True,
-            )
+            for name, found in zip(names, zip(*shares, strict=True), strict=True)
         ],
+        words=0,
+        last_in_words=True,
     )
     for table in (moved, stable):
-        Console(width=120).print(table.for_terminal())
-        print(table.as_markdown())
+        table.print()
+        print(table.markdown())
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import numpy as np
 from hicra_verl.analysis.drawing import Drawing
 from hicra_verl.analysis.figures import draw_comparison, draw_dynamics, draw_forks
 from hicra_verl.analysis.recompute import Measured, StepTexts, measure_runs
-from hicra_verl.analysis.runs import Run, read_dump
+from hicra_verl.analysis.runs import Run
 from hicra_verl.analysis.text_figures import draw_distributions, draw_sensitivity, draw_trace
 from hicra_verl.files import check_output, check_outputs, make_folder
 from hicra_verl.grams.functions import coloured_pieces
@@ -19,6 +19,7 @@ from hicra_verl.grams.gramset import GramSet
 from hicra_verl.grams.text_matcher import TextMatcher
 from hicra_verl.metrics.entropy import entropy_nats
 from hicra_verl.spreadsheets import write_csv
+from hicra_verl.verl_formats.dumps import read_dump
 
 DROPPED_FRACTION = 0.3  # paper: dropping 30% of the grams at random
 DROPPED_TIMES = 5  # ours
@@ -42,7 +43,13 @@ def draw_runs(words: Sequence[str], output: Path, grams: str | None = None) -> t
     drawings = draw_all(measured.runs, measured.texts, measured.grams)
     for drawing in drawings:
         drawing.save(output)
-    save_metrics(measured.runs, output / NUMBERS)
+    numbers = (
+        {"run": run.name, "step": step, "metric": name, "value": value}
+        for run in measured.runs
+        for step in sorted(run.metrics)
+        for name, value in sorted(run.metrics[step].items())
+    )
+    write_csv(output / NUMBERS, numbers)
     return measured, drawings
 
 
@@ -77,16 +84,3 @@ def draw_all(runs: Sequence[Run], texts: Sequence[dict[int, StepTexts]], grams: 
     if len(runs) > 1:
         drawings.append(draw_comparison(runs))
     return drawings
-
-
-def save_metrics(runs: Sequence[Run], path: Path) -> None:
-    """Every number of every run as one CSV: run, step, metric, value."""
-    write_csv(
-        path,
-        (
-            {"run": run.name, "step": step, "metric": name, "value": value}
-            for run in runs
-            for step in sorted(run.metrics)
-            for name, value in sorted(run.metrics[step].items())
-        ),
-    )

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from hicra_verl.analysis.runs import Run, RunError, load_run, read_dump, split_label
+from hicra_verl.analysis.runs import Run, RunError, load_run, split_label
 from hicra_verl.records import Record, check_text, read_records
+from hicra_verl.verl_formats.dumps import read_dump
 
 Kind = Literal["validation", "training", "file"]
 OF = {"validation": "held-out problems", "training": "training batches", "file": "a file"}

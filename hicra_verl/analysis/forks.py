@@ -272,15 +272,13 @@ def interval(
 def render(traces: Sequence[TokenTrace], title: str, limit: int = 30) -> str:
     """A page that colours each token by its entropy and underlines planning tokens."""
     top = float(np.quantile(np.concatenate([one.entropy for one in traces]), 0.98)) or 1.0
-    shade: Callable[[float], str] = lambda value: f"rgba(224,120,20,{min(1.0, value / top):.2f})"  # noqa: E731
     blocks = []
     for number, one in enumerate(traces[:limit], 1):
         pieces = []
         for text, entropy, function in zip(one.texts, one.entropy.tolist(), one.function.tolist(), strict=True):
-            kind = f" class={FUNCTIONS[function]}" if function >= 0 else ""
-            tip = f"{entropy:.2f} nats" + (f", {FUNCTIONS[function]}" if function >= 0 else "")
-            safe = html.escape(text)
-            pieces.append(f'<span{kind} style="background:{shade(entropy)}" title="{tip}">{safe}</span>')
+            kind, said = (f" class={FUNCTIONS[function]}", f", {FUNCTIONS[function]}") if function >= 0 else ("", "")
+            look = f"background:rgba(224,120,20,{min(1.0, entropy / top):.2f})"
+            pieces.append(f'<span{kind} style="{look}" title="{entropy:.2f} nats{said}">{html.escape(text)}</span>')
         blocks.append(f"<h2>response {number}</h2><div>{''.join(pieces)}</div>")
     style = (
         "body{font:15px/1.7 system-ui,sans-serif;max-width:60rem;margin:0 auto;padding:1rem}"

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from hicra_verl.errors import HicraError
+from hicra_verl.files import identity
 from hicra_verl.metrics.table import old_names
-from hicra_verl.verl_formats.dumps import MAX_STEP, ROLLOUTS, VALIDATION, dumps_in, read_dump, read_file_log
-
-__all__ = ["Run", "RunError", "load_run", "load_runs", "read_dump", "split_label"]
+from hicra_verl.verl_formats.dumps import MAX_STEP, ROLLOUTS, VALIDATION, dumps_in, read_file_log
 
 LARGEST = 1e300  # of a metric's values: twice as much is no number any more
 LABEL_BYTES = 120  # a label is part of file names
@@ -158,8 +157,7 @@ def _check_distinct(runs: Sequence[Run]) -> None:
     read: dict[tuple[int, int], Run] = {}
     for run in runs:
         for file in run.sources:
-            status = file.stat()
-            other = read.setdefault((status.st_dev, status.st_ino), run)
+            other = read.setdefault(identity(file), run)
             if other is not run:
                 problem = f"given twice: {file} is of {other.path}, too, and would count as two seeds"
                 raise RunError(problem, file=run.path, remedy="give each run once")

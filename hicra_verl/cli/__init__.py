@@ -1,21 +1,6 @@
 """The command line: everything outside training. Each command's module imports what it needs when it runs."""
 
-from hicra_verl.cli import analysis, data, doctor, errors, evaluate, grams, judging, mining, precision, recipes, tag
-from hicra_verl.cli.app import app as app
-from hicra_verl.cli.app import main as main
+from hicra_verl.cli import analysis, data, doctor, errors, evaluate, grams, judging, mining, precision, recipes, tag  # noqa: F401
+from hicra_verl.cli.app import app, main
 
-__all__ = [
-    "analysis",
-    "app",
-    "data",
-    "doctor",
-    "errors",
-    "evaluate",
-    "grams",
-    "judging",
-    "main",
-    "mining",
-    "precision",
-    "recipes",
-    "tag",
-]
+__all__ = ["app", "main"]

@@ -8,26 +8,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-from rich.table import Table
+from typer import Argument, Option
 
 from hicra_verl.cli.app import GramsOption, app
+from hicra_verl.tables import Table
 from hicra_verl.terminal import plain_console
 
 RunsArgument = Annotated[
     list[str],
-    typer.Argument(metavar="[LABEL=]RUN…", help="Folders, metrics files or exports; one label: seeds of one method."),
+    Argument(metavar="[LABEL=]RUN…", help="Folders, metrics files or exports; one label: seeds of one method."),
 ]
 
 
 @app.command()
 def dynamics(
     run_words: RunsArgument,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for figures and CSV files.")] = Path(
-        "dynamics"
-    ),
+    output: Annotated[Path, Option("-o", "--output", help="Folder for figures and CSV files.")] = Path("dynamics"),
     grams: Annotated[
-        str | None, typer.Option("--grams", help="Count this set instead: every text measure is recomputed with it.")
+        str | None, Option("--grams", help="Count this set instead: every text measure is recomputed with it.")
     ] = None,
 ) -> None:
     """Draw the paper's figures from finished runs, and recompute what their texts alone allow.
@@ -38,33 +36,31 @@ def dynamics(
     from hicra_verl.analysis.dynamics import draw_runs
 
     measured, drawings = draw_runs(run_words, output, grams)
-    table = Table(title="dynamics", title_justify="left")
-    for column in ("run", "steps", "steps with rollouts", "semantic entropy (nats)", "gaps"):
-        table.add_column(column)
+    rows = []
     for run in measured.runs:
         _, values = run.series("hicra/semantic_entropy_nats")
         change = f"{values[0]:.3f} to {values[-1]:.3f}" if values else ""
-        table.add_row(run.name, str(len(run.metrics)), str(len(run.dumps)), change, "; ".join(run.gaps))
-    console = plain_console()
-    console.print(table)
+        rows.append((run.name, str(len(run.metrics)), str(len(run.dumps)), change, "; ".join(run.gaps)))
+    columns = ("run", "steps", "steps with rollouts", "semantic entropy (nats)", "gaps")
+    Table("dynamics", columns, rows, words=5).print()
     for drawing in drawings:
         for panel, reason in drawing.blank:
-            console.print(f"{drawing.name}: the panel {panel!r} is blank ({reason})")
-    console.print(f"{output}: {len(drawings)} figures ({', '.join(d.name for d in drawings)}), metrics.csv")
+            print(f"{drawing.name}: the panel {panel!r} is blank ({reason})")
+    print(f"{output}: {len(drawings)} figures ({', '.join(d.name for d in drawings)}), metrics.csv")
 
 
 @app.command()
 def report(
     run_words: RunsArgument,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="The page to write (.html), or a folder, which large runs need.")
+        Path, Option("-o", "--output", help="The page to write (.html), or a folder, which large runs need.")
     ] = Path("report.html"),
-    grams: Annotated[str | None, typer.Option("--grams", help="Count and colour with this set instead.")] = None,
-    title: Annotated[str, typer.Option(help="The page's title.")] = "Training report",
-    watch: Annotated[bool, typer.Option("--watch", help="Write it again while the runs go on.")] = False,
-    every: Annotated[int, typer.Option(min=1, help="Seconds between two looks of --watch.")] = 30,
-    serve: Annotated[bool, typer.Option("--serve", help="Serve it to browsers on this machine alone.")] = False,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port of --serve; 0 takes any free one.")] = 0,
+    grams: Annotated[str | None, Option("--grams", help="Count and colour with this set instead.")] = None,
+    title: Annotated[str, Option(help="The page's title.")] = "Training report",
+    watch: Annotated[bool, Option("--watch", help="Write it again while the runs go on.")] = False,
+    every: Annotated[int, Option(min=1, help="Seconds between two looks of --watch.")] = 30,
+    serve: Annotated[bool, Option("--serve", help="Serve it to browsers on this machine alone.")] = False,
+    port: Annotated[int, Option(min=0, max=65535, help="The port of --serve; 0 takes any free one.")] = 0,
 ) -> None:
     """Show every rollout of verl runs: curves, groups, search, tokens, grams, errors, configuration, gaps.
 
@@ -105,15 +101,13 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
 @app.command()
 def forks(
     source: Annotated[
-        Path, typer.Argument(metavar="ROLLOUTS.jsonl", help="A rollout dump of verl, or rows with `response`.")
+        Path, Argument(metavar="ROLLOUTS.jsonl", help="A rollout dump of verl, or rows with `response`.")
     ],
-    model: Annotated[str, typer.Option("--model", help="Folder or hub name of the model that reads them.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for forks.csv and forks.html.")] = Path(
-        "forks"
-    ),
-    limit: Annotated[int, typer.Option(min=1, help="At most this many responses.")] = 200,
-    temperature: Annotated[float, typer.Option(help="The one the responses were sampled at.")] = 1.0,
-    device: Annotated[str, typer.Option(help="Where the model runs: cpu, cuda, …")] = "cpu",
+    model: Annotated[str, Option("--model", help="Folder or hub name of the model that reads them.")],
+    output: Annotated[Path, Option("-o", "--output", help="Folder for forks.csv and forks.html.")] = Path("forks"),
+    limit: Annotated[int, Option(min=1, help="At most this many responses.")] = 200,
+    temperature: Annotated[float, Option(help="The one the responses were sampled at.")] = 1.0,
+    device: Annotated[str, Option(help="Where the model runs: cpu, cuda, …")] = "cpu",
     grams: GramsOption = "paper",
 ) -> None:
     """Where is the model uncertain, and where does it plan? Both portions, at several thresholds and by function.
@@ -136,18 +130,14 @@ def forks(
         device=device,
         progress=lambda traces, total: track(traces, "reading", total, console=plain_console(stderr=True)),
     )
-    table = Table(title="planning and high-entropy tokens (95% intervals over responses)", title_justify="left")
-    for column in ("high-entropy: the top", "planning that is high-entropy", "high-entropy that is planning"):
-        table.add_column(column)
     shown = {(row["threshold"], row["portion"]): "{value:.1%} [{low:.1%}, {high:.1%}]".format(**row) for row in rows}
-    for fraction in THRESHOLDS:
-        names = ("planning_high_entropy_fraction", "high_entropy_planning_fraction")
-        table.add_row(f"{fraction:.0%}", *(shown[fraction, name] for name in names))
-    console = plain_console()
-    console.print(table)
-    console.print("Paper, at the top 30%: 40-80% and under 10%.")
-    console.print(f"{output}: forks.csv (by function, too), forks.html")
+    names = ("planning_high_entropy_fraction", "high_entropy_planning_fraction")
+    cells = [(f"{fraction:.0%}", *(shown[fraction, name] for name in names)) for fraction in THRESHOLDS]
+    columns = ("high-entropy: the top", "planning that is high-entropy", "high-entropy that is planning")
+    note = "Paper, at the top 30%: 40-80% and under 10%."
+    Table("planning and high-entropy tokens (95% intervals over responses)", columns, cells, (note,), words=3).print()
+    print(f"{output}: forks.csv (by function, too), forks.html")
     if token_ids is not None:
-        console.print(f"read from the run's token ids: {token_ids}")
+        print(f"read from the run's token ids: {token_ids}")
     else:
         print(f"warning: {TEXT_ONLY}", file=sys.stderr)

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from typer import Option
 
 from hicra_verl.cli.door import Door
 from hicra_verl.terminal import plain_console
@@ -25,7 +26,13 @@ app = typer.Typer(
     "[bold]python -m verl.trainer.main_ppo algorithm.adv_estimator=hicra …[/bold]",
 )
 
-GramsOption = Annotated[str, typer.Option("--grams", help="Name of a shipped gram set, or path of a gram-set file.")]
+GramsOption = Annotated[str, Option("--grams", help="Name of a shipped gram set, or path of a gram-set file.")]
+
+
+def bar(*more: ProgressColumn) -> Progress:
+    """A progress bar on the terminal, with further columns."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *more, TimeRemainingColumn())
+    return Progress(*columns, console=plain_console(stderr=True))
 
 
 @contextmanager
@@ -42,14 +49,7 @@ def asking(what: str, total: int, price: tuple[float, float]) -> Iterator[Callab
         of the steps done by now (left out: one more).
     """
     tokens = [0, 0]
-    columns = (
-        TextColumn(what),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[cost]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=plain_console(stderr=True)) as progress:
+    with bar(TextColumn("{task.fields[cost]}")) as progress:
         task = progress.add_task(what, total=total, cost="")
 
         def note(answer: Any, done: int | None = None) -> None:
@@ -71,9 +71,7 @@ def _show_version(value: bool) -> None:
 
 @app.callback()
 def _common(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print it.")
-    ] = False,
+    version: Annotated[bool, Option("--version", callback=_show_version, is_eager=True, help="Print it.")] = False,
 ) -> None:
     pass
 

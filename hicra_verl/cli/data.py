@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from hicra_verl.cli.app import app
 from hicra_verl.cli.door import print_error
@@ -16,25 +17,23 @@ from hicra_verl.terminal import plain_console
 def data(
     names: Annotated[
         list[str] | None,
-        typer.Argument(
+        Argument(
             metavar="[check] [NAME…]",
             help="Data sets; none lists them. After the word check, the hub is only asked what it holds of them, or "
             "of all: which files would be read, how large, and what has changed since the pinned commit.",
         ),
     ] = None,
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder; files go to OUTPUT/TEMPLATE/NAME.parquet.")
-    ] = Path("data"),
-    template: Annotated[str, typer.Option("--template", help="Prompt template: qwen, llama or vision.")] = "qwen",
+    output: Annotated[Path, Option("-o", "--output", help="Folder; files go to OUTPUT/TEMPLATE/NAME.parquet.")] = Path(
+        "data"
+    ),
+    template: Annotated[str, Option("--template", help="Prompt template: qwen, llama or vision.")] = "qwen",
     origin: Annotated[
         Path | None,
-        typer.Option(
-            "--from", help="A local copy instead of the hub: a folder; or a file, then no pictures beside it."
-        ),
+        Option("--from", help="A local copy instead of the hub: a folder; or a file, then no pictures beside it."),
     ] = None,
     revision: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             metavar="[NAME=]REV",
             help="The hub's commit, tag or branch instead of the pinned one; with several names, which it is for. "
             "`main` is the newest.",
@@ -42,9 +41,7 @@ def data(
     ] = None,
     any_count: Annotated[
         bool,
-        typer.Option(
-            "--any-count", help="Accept another number of rows than published, and benchmarks with unusable rows."
-        ),
+        Option("--any-count", help="Accept another number of rows than published, and benchmarks with unusable rows."),
     ] = False,
 ) -> None:
     """Write training and benchmark data in verl's format.

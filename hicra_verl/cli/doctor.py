@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 from rich.text import Text
+from typer import Option
 
 from hicra_verl.cli.app import GramsOption, app
 from hicra_verl.doctor import Check
@@ -26,11 +27,11 @@ def print_checks(title: str, checks: list[Check]) -> None:
 
 @app.command()
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print the report as JSON.")] = False,
     grams: GramsOption = "paper",
     ray: Annotated[
         bool,
-        typer.Option(
+        Option(
             help="Also ask a fresh Ray worker, which takes some seconds; --no-ray leaves it out.", show_default=False
         ),
     ] = True,

@@ -50,6 +50,7 @@ class Door(TyperGroup):
         return [name for names in PANELS.values() for name in names]
 
     def invoke(self, ctx: Any) -> Any:
+        code = USAGE_ERROR
         try:
             return super().invoke(ctx)
         except HicraError as error:
@@ -62,14 +63,13 @@ class Door(TyperGroup):
             sys.stderr.close()
             raise typer.Exit(1) from None
         except MemoryError as error:
-            print_error(": ".join(filter(None, ("the memory does not suffice", str(error)))))
-            raise typer.Exit(1) from None
+            message, code = ": ".join(filter(None, ("the memory does not suffice", str(error)))), 1
         except OSError as error:
             if error.filename is None and error.strerror is None:
                 raise
             message = ": ".join(str(part) for part in (error.filename, error.strerror) if part)
         print_error(message)
-        raise typer.Exit(USAGE_ERROR)
+        raise typer.Exit(code)
 
 
 def missing(module: str) -> str:

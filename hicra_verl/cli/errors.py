@@ -5,35 +5,31 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
-from rich.table import Table
+from typer import Argument, Option
 
 from hicra_verl.cli.app import app, asking
 from hicra_verl.cli.judging import BaseUrlOption, ConcurrencyOption, PerMinuteOption, PriceOption, TimeoutOption
-from hicra_verl.terminal import plain_console
+from hicra_verl.tables import Table
 
 if TYPE_CHECKING:
     from hicra_verl.analysis.errors import Opinions
 
 SourceArgument = Annotated[
-    str, typer.Argument(metavar="[LABEL=]RUN", help="A run with rollout dumps, or a JSONL or Parquet file.")
+    str, Argument(metavar="[LABEL=]RUN", help="A run with rollout dumps, or a JSONL or Parquet file.")
 ]
-JudgeOption = Annotated[list[str], typer.Option("--judge", help="The judge's name there; give two to compare them.")]
-OutputOption = Annotated[
-    Path, typer.Option("-o", "--output", help="Folder; answers are kept there and not asked again.")
-]
+JudgeOption = Annotated[list[str], Option("--judge", help="The judge's name there; give two to compare them.")]
+OutputOption = Annotated[Path, Option("-o", "--output", help="Folder; answers are kept there and not asked again.")]
 RepeatsOption = Annotated[
-    int, typer.Option(min=1, max=100, help="Ask each judge this often, to see whether it agrees with itself.")
+    int, Option(min=1, max=100, help="Ask each judge this often, to see whether it agrees with itself.")
 ]
-StepsOption = Annotated[str | None, typer.Option(help="Only these steps, such as 10,50,100; default: all.")]
-PerStepOption = Annotated[int, typer.Option(min=1, help="Judge a random sample of at most this many of each step.")]
+StepsOption = Annotated[str | None, Option(help="Only these steps, such as 10,50,100; default: all.")]
+PerStepOption = Annotated[int, Option(min=1, help="Judge a random sample of at most this many of each step.")]
 OfOption = Annotated[
     Literal["validation", "training"] | None,
-    typer.Option(help="Whose failures: to held-out problems (default, where the run has them) or of training batches."),
+    Option(help="Whose failures: to held-out problems (default, where the run has them) or of training batches."),
 ]
 SolutionsOption = Annotated[
-    Path | None,
-    typer.Option(metavar="DATA.parquet", help="Show the judge the solutions in this file of `hicra data`."),
+    Path | None, Option(metavar="DATA.parquet", help="Show the judge the solutions in this file of `hicra data`.")
 ]
 
 
@@ -87,21 +83,19 @@ def errors(
 
 
 def _show(opinions: Opinions) -> None:
-    console = plain_console()
     for rater, rows in opinions.by_rater.items():
-        table = Table(title=f"causes of failed responses to {opinions.whose}, by {rater}", title_justify="left")
         shown = [row for row in rows if row["failures"]]
-        letters = ("A", "B", "C", "D", "?")
-        for column in ("step", "failures", "sampled", *letters, *shown[0]["estimated"]):
-            table.add_column(column, justify="right")
-        for row in shown:
-            numbers = [str(row[name]) for name in ("step", "failures", "sampled", *letters)]
-            table.add_row(*numbers, *(_interval(*bounds) for bounds in row["estimated"].values()))
-        console.print(table)
+        numbers = ("step", "failures", "sampled", "A", "B", "C", "D", "?")
+        cells = [
+            (*(str(row[name]) for name in numbers), *(_interval(*bounds) for bounds in row["estimated"].values()))
+            for row in shown
+        ]
+        title = f"causes of failed responses to {opinions.whose}, by {rater}"
+        Table(title, (*numbers, *shown[0]["estimated"]), cells, words=0).print()
     for pair, kappa in opinions.kappa.items():
-        console.print(f"agreement of {pair}: kappa {kappa:.2f}")
+        print(f"agreement of {pair}: kappa {kappa:.2f}")
     if not opinions.kappa:
-        console.print("One opinion: give a second --judge, or --repeats 2, to see whether it can be relied on.")
+        print("One opinion: give a second --judge, or --repeats 2, to see whether it can be relied on.")
 
 
 def _interval(count: float, low: float, high: float) -> str:

@@ -95,7 +95,7 @@ def table(
     check_format(form, to_file=output is not None)
     if output is not None:
         check_outputs(output, inputs=result_files(results or []))
-    tables = [found.plain() for found in build(load_results(results or []))]
+    tables = build(load_results(results or []))
     if output is not None:
         write_text(output, render(tables, form))
     elif form == "text":

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
+from typer import Argument, Option
 
 from hicra_verl.cli.app import GramsOption, app
-from hicra_verl.terminal import plain_console
+from hicra_verl.cli.mining import FieldOption, OutputOption
+from hicra_verl.tables import Table, render
 from hicra_verl.version import __version__
 
 if TYPE_CHECKING:
@@ -20,11 +21,6 @@ if TYPE_CHECKING:
 
 grams_app = typer.Typer(no_args_is_help=True, help="Make, check, compare and choose gram sets.")
 app.add_typer(grams_app, name="grams")
-
-OutputOption = Annotated[Path, typer.Option("-o", "--output", help="The gram-set file to write.")]
-FieldOption = Annotated[
-    str | None, typer.Option("--field", help="Field with the text. By default response, output, solution or text.")
-]
 
 
 def _save(grams: GramSet, path: Path) -> None:
@@ -44,11 +40,11 @@ def _check(output: Path, *sets: str, corpus: Sequence[Path] = (), tokenizer: str
 
 @grams_app.command()
 def placebo(
-    corpus: Annotated[list[Path], typer.Argument(metavar="CORPUS...", help="Solutions to draw random phrases from.")],
-    tokenizer: Annotated[str, typer.Option("--tokenizer", help="Folder or hub name; it counts the tokens.")],
+    corpus: Annotated[list[Path], Argument(metavar="CORPUS...", help="Solutions to draw random phrases from.")],
+    tokenizer: Annotated[str, Option("--tokenizer", help="Folder or hub name; it counts the tokens.")],
     output: OutputOption,
-    match: Annotated[str, typer.Option("--match", help="The set whose fraction of flagged tokens to match.")] = "paper",
-    seed: Annotated[int, typer.Option(help="Of the random draw.")] = 0,
+    match: Annotated[str, Option("--match", help="The set whose fraction of flagged tokens to match.")] = "paper",
+    seed: Annotated[int, Option(help="Of the random draw.")] = 0,
     field: FieldOption = None,
 ) -> None:
     """Draw random phrases that flag as many tokens as a gram set: the control for HICRA's own.
@@ -100,27 +96,22 @@ def list_sets() -> None:
     from hicra_verl.grams.gramset import FUNCTIONS, load_grams, shipped_sets
     from hicra_verl.grams.operations import words_in
 
-    table = Table(title="gram sets: algorithm.hicra.grams=NAME, or --grams NAME", title_justify="left")
-    for column in ("name", "grams", "of 1, 2, 3+ words", "functions", "sha256"):
-        table.add_column(column, justify="right" if column == "grams" else "left")
-    for name in shipped_sets():
-        grams = load_grams(name)
+    rows = []
+    sets = [load_grams(name) for name in shipped_sets()]
+    for grams in sets:
         functions = Counter(gram.function for gram in grams)
         lengths = Counter(min(3, words_in(gram)) for gram in grams)
-        table.add_row(
-            name,
-            str(len(grams)),
-            ", ".join(str(lengths[words]) for words in (1, 2, 3)),
-            ", ".join(f"{functions[function]} {function}" for function in FUNCTIONS if functions[function]),
-            grams.sha256[:12],
-        )
-    plain_console().print(table)
-    for name in shipped_sets():
-        print(f"{name}: {load_grams(name).description}")
+        by_words = ", ".join(str(lengths[words]) for words in (1, 2, 3))
+        by_function = ", ".join(f"{functions[function]} {function}" for function in FUNCTIONS if functions[function])
+        rows.append((grams.name, str(len(grams)), by_words, by_function, grams.sha256[:12]))
+    columns = ("name", "grams", "of 1, 2, 3+ words", "functions", "sha256")
+    Table("gram sets: algorithm.hicra.grams=NAME, or --grams NAME", columns, rows, words=5).print()
+    for grams in sets:
+        print(f"{grams.name}: {grams.description}")
 
 
 @grams_app.command()
-def validate(paths: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Gram-set files.")]) -> None:
+def validate(paths: Annotated[list[Path], Argument(metavar="FILE...", help="Gram-set files.")]) -> None:
     """Check files: duplicates, empty grams, unknown labels and keys, grams that can never match, the schema's version.
 
     Names the line, the field and the remedy of the first fault of each file; exits with 2 if there is one.
@@ -140,13 +131,13 @@ def validate(paths: Annotated[list[Path], typer.Argument(metavar="FILE...", help
 
 @grams_app.command()
 def diff(
-    first: Annotated[str, typer.Argument(metavar="FIRST", help="A set: name or path.")],
-    second: Annotated[str, typer.Argument(metavar="SECOND", help="Another.")],
+    first: Annotated[str, Argument(metavar="FIRST", help="A set: name or path.")],
+    second: Annotated[str, Argument(metavar="SECOND", help="Another.")],
     corpus: Annotated[
-        list[Path] | None, typer.Option("--corpus", help="Also compare what they flag in these solutions. Repeat it.")
+        list[Path] | None, Option("--corpus", help="Also compare what they flag in these solutions. Repeat it.")
     ] = None,
     field: FieldOption = None,
-    top: Annotated[int, typer.Option(min=0, help="Grams listed of each kind.")] = 15,
+    top: Annotated[int, Option(min=0, help="Grams listed of each kind.")] = 15,
 ) -> None:
     """Compare two sets: gram by gram, and on a corpus by what they flag."""
     from hicra_verl.grams import load_grams
@@ -174,18 +165,14 @@ def diff(
         f"{measured.both:.2%}: {measured.jaccard:.0%} of what either flags"
     )
     for gram_set, name, only in zip(sets, (one, other), (measured.only_first, measured.only_second), strict=True):
-        table = Table(title=f"{name} alone flags", title_justify="left")
-        table.add_column("uses", justify="right")
-        table.add_column("gram")
-        for place in frequent_first(only)[:top]:
-            if only[place]:
-                table.add_row(f"{only[place]:,}", gram_set.grams[place].text)
-        plain_console().print(table)
+        places = [place for place in frequent_first(only)[:top] if only[place]]
+        rows = [(f"{only[place]:,}", gram_set.grams[place].text) for place in places]
+        Table(f"{name} alone flags", ("uses", "gram"), rows, words=0, last_in_words=True).print()
 
 
 @grams_app.command()
 def merge(
-    sets: Annotated[list[str], typer.Argument(metavar="SET...", help="Names or paths; the first one's labels win.")],
+    sets: Annotated[list[str], Argument(metavar="SET...", help="Names or paths; the first one's labels win.")],
     output: OutputOption,
 ) -> None:
     """Make one set of several."""
@@ -201,13 +188,12 @@ def merge(
 
 @grams_app.command()
 def drop(
-    grams: Annotated[str, typer.Argument(metavar="SET", help="A set: name or path.")],
+    grams: Annotated[str, Argument(metavar="SET", help="A set: name or path.")],
     output: OutputOption,
     fraction: Annotated[
-        float,
-        typer.Option("--fraction", "--share", help="Fraction to drop; the paper's sensitivity check drops 0.3."),
+        float, Option("--fraction", "--share", help="Fraction to drop; the paper's sensitivity check drops 0.3.")
     ] = 0.3,
-    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    seed: Annotated[int, Option(help="Of the draw.")] = 0,
 ) -> None:
     """Drop a random fraction of a set's grams: how much do results depend on single grams?"""
     from hicra_verl.grams import load_grams
@@ -219,15 +205,15 @@ def drop(
 
 @grams_app.command()
 def stats(
-    corpus: Annotated[list[Path], typer.Argument(metavar="CORPUS...", help="JSONL or parquet files, or folders.")],
+    corpus: Annotated[list[Path], Argument(metavar="CORPUS...", help="JSONL or parquet files, or folders.")],
     grams: GramsOption = "paper",
     tokenizer: Annotated[
-        str | None, typer.Option("--tokenizer", help="Count tokens with this one; characters without.")
+        str | None, Option("--tokenizer", help="Count tokens with this one; characters without.")
     ] = None,
     field: FieldOption = None,
-    top: Annotated[int, typer.Option(min=0, help="Rows of each table; 0 for all.")] = 20,
+    top: Annotated[int, Option(min=0, help="Rows of each table; 0 for all.")] = 20,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Also write the tables as Markdown to this file.")
+        Path | None, Option("-o", "--output", help="Also write the tables as Markdown to this file.")
     ] = None,
 ) -> None:
     """Show what a set does on a corpus: coverage by gram and function, with and without short grams, and overlaps."""
@@ -245,7 +231,7 @@ def stats(
     loaded, table_of_bytes = load_tokenizer(tokenizer) if tokenizer else (None, None)
     made = tables(gram_set, statistics(gram_set, opened.texts(), loaded, table_of_bytes), top or None)
     for each in made:
-        plain_console().print(each.for_terminal())
+        each.print()
     if output is not None:
-        write_text(output, "\n".join(each.as_markdown() for each in made))
+        write_text(output, render(made, "markdown"))
         print(f"written to {output}")

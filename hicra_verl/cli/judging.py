@@ -6,26 +6,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Argument, Option
 
 from hicra_verl.cli.app import app, asking
-from hicra_verl.cli.mining import FieldOption
+from hicra_verl.cli.mining import FieldOption, OutputOption
 
 if TYPE_CHECKING:
     from hicra_verl.grams import GramSet
 
-SetArgument = Annotated[str, typer.Argument(metavar="SET", help="The candidates: a gram set's name or path.")]
-SetOutput = Annotated[Path, typer.Option("-o", "--output", help="The gram-set file to write.")]
+SetArgument = Annotated[str, Argument(metavar="SET", help="The candidates: a gram set's name or path.")]
 CorpusOption = Annotated[
-    list[Path] | None, typer.Option("--corpus", help="Solutions to show uses of each phrase from. Repeat it.")
+    list[Path] | None, Option("--corpus", help="Solutions to show uses of each phrase from. Repeat it.")
 ]
-UsesOption = Annotated[int, typer.Option(min=0, max=100, help="Uses of each phrase that are shown.")]
-BatchOption = Annotated[int, typer.Option(min=1, max=1000, help="Phrases a question.")]
-StructuredOption = Annotated[bool, typer.Option(help="Ask the server to hold answers to a JSON schema.")]
-BaseUrlOption = Annotated[str, typer.Option(help="An OpenAI-compatible server.")]
-ModelOption = Annotated[str, typer.Option("--model", help="The model's name there.")]
-ConcurrencyOption = Annotated[int, typer.Option(help="Requests in flight.")]
-PerMinuteOption = Annotated[float, typer.Option(help="Requests a minute, at most; 0 for no limit.")]
-TimeoutOption = Annotated[float, typer.Option(help="Of one request.")]
+UsesOption = Annotated[int, Option(min=0, max=100, help="Uses of each phrase that are shown.")]
+BatchOption = Annotated[int, Option(min=1, max=1000, help="Phrases a question.")]
+StructuredOption = Annotated[bool, Option(help="Ask the server to hold answers to a JSON schema.")]
+BaseUrlOption = Annotated[str, Option(help="An OpenAI-compatible server.")]
+ModelOption = Annotated[str, Option("--model", help="The model's name there.")]
+ConcurrencyOption = Annotated[int, Option(help="Requests in flight.")]
+PerMinuteOption = Annotated[float, Option(help="Requests a minute, at most; 0 for no limit.")]
+TimeoutOption = Annotated[float, Option(help="Of one request.")]
 
 
 def _check_price(price: tuple[float, float]) -> tuple[float, float]:
@@ -36,18 +36,16 @@ def _check_price(price: tuple[float, float]) -> tuple[float, float]:
 
 PriceOption = Annotated[
     tuple[float, float],
-    typer.Option(
+    Option(
         callback=_check_price,
         help="Price of a million tokens asked and of a million answered, such as 0.5 1.5; without it no cost is shown.",
         show_default=False,
     ),
 ]
-ReviewerOption = Annotated[str, typer.Option(help="Who judges; the set's provenance says so.")]
-SheetOption = Annotated[
-    Path | None, typer.Option("--sheet", help="Write a TSV to fill in instead of serving the page.")
-]
-FromSheetOption = Annotated[Path | None, typer.Option("--from-sheet", help="Take them from a filled-in TSV.")]
-PortOption = Annotated[int, typer.Option(min=0, max=65535, help="Of the page; 0 for any free one.")]
+ReviewerOption = Annotated[str, Option(help="Who judges; the set's provenance says so.")]
+SheetOption = Annotated[Path | None, Option("--sheet", help="Write a TSV to fill in instead of serving the page.")]
+FromSheetOption = Annotated[Path | None, Option("--from-sheet", help="Take them from a filled-in TSV.")]
+PortOption = Annotated[int, Option(min=0, max=65535, help="Of the page; 0 for any free one.")]
 
 
 def show_page(url: str) -> None:
@@ -60,7 +58,7 @@ def annotate(
     grams: SetArgument,
     base_url: BaseUrlOption,
     model: ModelOption,
-    output: SetOutput,
+    output: OutputOption,
     corpus: CorpusOption = None,
     field: FieldOption = None,
     uses: UsesOption = 2,
@@ -108,7 +106,7 @@ def annotate(
 @app.command()
 def review(
     grams: SetArgument,
-    output: SetOutput,
+    output: OutputOption,
     corpus: CorpusOption = None,
     field: FieldOption = None,
     uses: UsesOption = 3,

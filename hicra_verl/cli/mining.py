@@ -5,74 +5,62 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from typer import Argument, Option
 
-from hicra_verl.cli.app import app
-from hicra_verl.terminal import plain_console
+from hicra_verl.cli.app import app, bar
+from hicra_verl.tables import Table
 
 if TYPE_CHECKING:
     from hicra_verl.mining.mine import Mined
 
 CorpusArgument = Annotated[
-    list[Path],
-    typer.Argument(metavar="CORPUS...", help="JSONL or parquet files, or folders; a solution a row."),
+    list[Path], Argument(metavar="CORPUS...", help="JSONL or parquet files, or folders; a solution a row.")
 ]
-OutputOption = Annotated[Path, typer.Option("-o", "--output", help="The gram-set file to write.")]
+OutputOption = Annotated[Path, Option("-o", "--output", help="The gram-set file to write.")]
 FieldOption = Annotated[
-    str | None, typer.Option("--field", help="Field with the text. By default response, output, solution or text.")
+    str | None, Option("--field", help="Field with the text. By default response, output, solution or text.")
 ]
 SuccessOption = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--success",
         help="Field that says whether a solution succeeded: true, or above 0. By default correct, score or acc; none "
         "takes every solution.",
     ),
 ]
-NOption = Annotated[str, typer.Option("--n", help="Words of an n-gram, from-to. The paper's.")]
+NOption = Annotated[str, Option("--n", help="Words of an n-gram, from-to. The paper's.")]
 AllowOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--allow", help="numbers, variables or latex: what n-grams may hold; otherwise it ends them. Repeat it."
-    ),
+    Option("--allow", help="numbers, variables or latex: what n-grams may hold; otherwise it ends them. Repeat it."),
 ]
 MinDfOption = Annotated[
-    float,
-    typer.Option(min=0, help="Solutions that must hold an n-gram: a fraction if below 1, else a number. Ours."),
+    float, Option(min=0, help="Solutions that must hold an n-gram: a fraction if below 1, else a number. Ours.")
 ]
 MaxUsesOption = Annotated[
-    float, typer.Option(min=1, help="Most uses on average in a solution that holds it: 'sparingly'. Ours.")
+    float, Option(min=1, help="Most uses on average in a solution that holds it: 'sparingly'. Ours.")
 ]
 OpeningsOption = Annotated[
     float,
-    typer.Option(
-        min=0,
-        max=1,
-        help="Least fraction of its uses that open a line or clause; 0: the paper's text alone. Ours.",
+    Option(
+        min=0, max=1, help="Least fraction of its uses that open a line or clause; 0: the paper's text alone. Ours."
     ),
 ]
 EmbedderOption = Annotated[
     str,
-    typer.Option(
-        help="A sentence-transformers folder or name; lexical: character n-grams, no model. The paper names none."
-    ),
+    Option(help="A sentence-transformers folder or name; lexical: character n-grams, no model. The paper names none."),
 ]
-ClustererOption = Annotated[str, typer.Option(help="agglomerative, kmeans or hdbscan. The paper names none.")]
-ClusterSizeOption = Annotated[float, typer.Option(min=1, help="n-grams a cluster has on average. Ours.")]
+ClustererOption = Annotated[str, Option(help="agglomerative, kmeans or hdbscan. The paper names none.")]
+ClusterSizeOption = Annotated[float, Option(min=1, help="n-grams a cluster has on average. Ours.")]
 KeepOption = Annotated[
-    float, typer.Option(min=0, max=1, help="Fraction of clusters kept, by document frequency. The paper's.")
+    float, Option(min=0, max=1, help="Fraction of clusters kept, by document frequency. The paper's.")
 ]
-SeedOption = Annotated[int, typer.Option(help="Of the clusterer.")]
-NameOption = Annotated[str | None, typer.Option(help="The set's name. By default the file's.")]
+SeedOption = Annotated[int, Option(help="Of the clusterer.")]
+NameOption = Annotated[str | None, Option(help="The set's name. By default the file's.")]
 WorkOption = Annotated[
-    Path | None, typer.Option(help="Where finished steps are kept; by default OUTPUT.work. Delete it when done.")
+    Path | None, Option(help="Where finished steps are kept; by default OUTPUT.work. Delete it when done.")
 ]
-ProcessesOption = Annotated[
-    int | None, typer.Option(min=1, max=1024, help="Processes that count. By default one a core.")
-]
-RayOption = Annotated[bool, typer.Option("--ray", help="Count with Ray Data; every node must see --work.")]
+ProcessesOption = Annotated[int | None, Option(min=1, max=1024, help="Processes that count. By default one a core.")]
+RayOption = Annotated[bool, Option("--ray", help="Count with Ray Data; every node must see --work.")]
 
 
 @app.command()
@@ -111,8 +99,7 @@ def mine(
     page = pages.page_beside(output)
     check_outputs(output, page, inputs=solution_files(corpus))
     opened = open_corpus(corpus, field, success)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=plain_console(stderr=True)) as progress:
+    with bar() as progress:
         tasks: dict[str, Any] = {}
 
         def note(step: str, done: int, of: int) -> None:
@@ -133,10 +120,10 @@ def mine(
 
 
 def _show(mined: Mined, name: str) -> None:
-    table = Table(title=f"{name}: the clusters that stand in the most solutions", title_justify="left")
-    for column in ("cluster", "solutions", "fraction", "n-grams", "the most frequent"):
-        table.add_column(column, justify="left" if column == "the most frequent" else "right")
+    rows = []
     for number, found in enumerate(mined.kept[:15], 1):
         shown = ", ".join(text for text, _ in found.members[:4])
-        table.add_row(str(number), f"{found.df:,}", f"{found.df / mined.solutions:.1%}", str(len(found.members)), shown)
-    plain_console().print(table)
+        rows.append((str(number), f"{found.df:,}", f"{found.df / mined.solutions:.1%}", str(len(found.members)), shown))
+    columns = ("cluster", "solutions", "fraction", "n-grams", "the most frequent")
+    title = f"{name}: the clusters that stand in the most solutions"
+    Table(title, columns, rows, words=0, last_in_words=True).print()

@@ -6,19 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from typer import Argument, Option
 
 from hicra_verl.cli.app import app, asking
-from hicra_verl.cli.judging import (
-    ConcurrencyOption,
-    PerMinuteOption,
-    PortOption,
-    PriceOption,
-    TimeoutOption,
-    show_page,
-)
+from hicra_verl.cli.judging import ConcurrencyOption, PerMinuteOption, PortOption, PriceOption, TimeoutOption, show_page
 from hicra_verl.cli.mining import FieldOption, SuccessOption
-from hicra_verl.terminal import plain_console
+from hicra_verl.tables import Table
 
 precision_app = typer.Typer(
     no_args_is_help=True,
@@ -27,20 +20,20 @@ precision_app = typer.Typer(
 app.add_typer(precision_app, name="precision")
 
 RandomOption = Annotated[
-    int, typer.Option("--random", min=0, max=100_000, help="Random n-grams, of the same lengths, to mix in.")
+    int, Option("--random", min=0, max=100_000, help="Random n-grams, of the same lengths, to mix in.")
 ]
-FolderArgument = Annotated[Path, typer.Argument(metavar="FOLDER", help="The sample's folder.")]
+FolderArgument = Annotated[Path, Argument(metavar="FOLDER", help="The sample's folder.")]
 
 
 @precision_app.command()
 def sample(
-    corpus: Annotated[list[Path], typer.Argument(metavar="CORPUS...", help="Where the phrases are found in use.")],
+    corpus: Annotated[list[Path], Argument(metavar="CORPUS...", help="Where the phrases are found in use.")],
     sets: Annotated[
-        list[str], typer.Option("--set", help="SET=COUNT: draw so many grams of a set, by name or path. Repeat it.")
+        list[str], Option("--set", help="SET=COUNT: draw so many grams of a set, by name or path. Repeat it.")
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The sample's folder.")],
+    output: Annotated[Path, Option("-o", "--output", help="The sample's folder.")],
     random: RandomOption = 150,
-    seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
+    seed: Annotated[int, Option(help="Of every draw.")] = 0,
     field: FieldOption = None,
     success: SuccessOption = None,
 ) -> None:
@@ -58,10 +51,10 @@ def sample(
 @precision_app.command()
 def rate(
     folder: FolderArgument,
-    rater: Annotated[str, typer.Option("--rater", help="Your name, or any other; FOLDER/RATER.tsv is written.")],
-    base_url: Annotated[str | None, typer.Option(help="Have a model rate: an OpenAI-compatible server.")] = None,
-    model: Annotated[str | None, typer.Option("--model", help="The model's name there.")] = None,
-    sheet: Annotated[bool, typer.Option("--sheet", help="Write FOLDER/RATER.tsv to fill in; serve no page.")] = False,
+    rater: Annotated[str, Option("--rater", help="Your name, or any other; FOLDER/RATER.tsv is written.")],
+    base_url: Annotated[str | None, Option(help="Have a model rate: an OpenAI-compatible server.")] = None,
+    model: Annotated[str | None, Option("--model", help="The model's name there.")] = None,
+    sheet: Annotated[bool, Option("--sheet", help="Write FOLDER/RATER.tsv to fill in; serve no page.")] = False,
     concurrency: ConcurrencyOption = 8,
     per_minute: PerMinuteOption = 0,
     timeout_s: TimeoutOption = 300,
@@ -103,8 +96,8 @@ def rate(
 @precision_app.command()
 def score(
     folder: FolderArgument,
-    ratings: Annotated[list[Path], typer.Argument(metavar="RATINGS...", help="The raters' files (.tsv).")],
-    disagreements: Annotated[int, typer.Option(min=0, help="How many disagreements to list; 0 for all.")] = 20,
+    ratings: Annotated[list[Path], Argument(metavar="RATINGS...", help="The raters' files (.tsv).")],
+    disagreements: Annotated[int, Option(min=0, help="How many disagreements to list; 0 for all.")] = 20,
 ) -> None:
     """Print precision with 95% intervals, agreement, and the disagreements. A phrase counts if most raters say yes."""
     from hicra_verl.mining.precision import AUTHORS_PRECISION
@@ -112,16 +105,14 @@ def score(
     from hicra_verl.mining.sample import RANDOM_ARM
 
     result = count(folder, ratings)
-    table = Table(title=f"strategic, by {len(ratings)} raters", title_justify="left")
-    for column in ("arm", "items", "precision", "95% interval", "each rater", "Fleiss' kappa"):
-        table.add_column(column, justify="left" if column == "arm" else "right")
+    rows = []
     for name, arm in result.arms.items():
         low, high = arm.interval
         each = ", ".join(f"{share:.0%}" for share in arm.by_rater.values())
-        table.add_row(
-            name, str(arm.items), f"{arm.precision:.1%}", f"{low:.1%} to {high:.1%}", each, f"{arm.kappa:.2f}"
-        )
-    plain_console().print(table)
+        interval = f"{low:.1%} to {high:.1%}"
+        rows.append((name, str(arm.items), f"{arm.precision:.1%}", interval, each, f"{arm.kappa:.2f}"))
+    columns = ("arm", "items", "precision", "95% interval", "each rater", "Fleiss' kappa")
+    Table(f"strategic, by {len(ratings)} raters", columns, rows).print()
     print(
         f"Fleiss' kappa over all items: {result.kappa:.2f}\n"
         "the paper's authors in review (second-hand), beside it: "

@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from typer import Argument, Option
 
 from hicra_verl.cli.app import app
-from hicra_verl.terminal import plain_console
+from hicra_verl.tables import Table
 
 recipes_app = typer.Typer(
     invoke_without_command=True, help="One script for every row of the paper's tables. Without a command: list them."
 )
 app.add_typer(recipes_app, name="recipes")
 
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="[OVERRIDE…]", help="Passed to the script.")]
+RowArgument = Annotated[str, Argument(metavar="ROW", help="The row's name.")]
+Overrides = Annotated[list[str] | None, Argument(metavar="[OVERRIDE…]", help="Passed to the script.")]
 PASSED_ON = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 
@@ -28,26 +29,19 @@ def list_recipes(context: typer.Context) -> None:
         return
     from hicra_verl.recipes import all_recipes, in_words
 
-    table = Table(title="recipes", title_justify="left")
-    table.add_column("row", no_wrap=True)
-    table.add_column("paper")
-    table.add_column("does", no_wrap=True)
-    table.add_column("run by us at full scale")
-    rows = all_recipes()
-    for entry in rows:
-        table.add_row(entry.row, in_words(entry), "trains" if entry.trains else "evaluates", entry.status)
-    console = plain_console()
-    console.print(table)
-    console.print(
+    rows = [
+        (entry.row, in_words(entry), "trains" if entry.trains else "evaluates", entry.status) for entry in all_recipes()
+    ]
+    note = (
         "`hicra recipes costs`: hours, GPU-hours and disk. `hicra recipes check ROW`: what is missing for it here. "
-        "What the paper leaves open: recipes/README.md.",
+        "What the paper leaves open: recipes/README.md."
     )
+    columns = ("row", "paper", "does", "run by us at full scale")
+    Table("recipes", columns, rows, (note,), words=4, unbroken=1).print()
 
 
 @recipes_app.command(context_settings=PASSED_ON)
-def show(
-    row: Annotated[str, typer.Argument(metavar="ROW", help="The row's name.")], overrides: Overrides = None
-) -> None:
+def show(row: RowArgument, overrides: Overrides = None) -> None:
     """Print the whole command that a row's script runs."""
     from hicra_verl.recipes import command, recipe
 
@@ -55,9 +49,7 @@ def show(
 
 
 @recipes_app.command(context_settings=PASSED_ON)
-def run(
-    row: Annotated[str, typer.Argument(metavar="ROW", help="The row's name.")], overrides: Overrides = None
-) -> None:
+def run(row: RowArgument, overrides: Overrides = None) -> None:
     """Run a row's script, in place of this process."""
     from hicra_verl.recipes import recipe
 
@@ -67,7 +59,7 @@ def run(
 @recipes_app.command()
 def method(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="A selector's or a shaper's name; left out: all of them.")
+        str | None, Argument(metavar="NAME", help="A selector's or a shaper's name; left out: all of them.")
     ] = None,
 ) -> None:
     """Print the setting that METHOD=NAME stands for, in recipes/train.sh and wherever no file is the method's."""
@@ -78,9 +70,9 @@ def method(
 
 @recipes_app.command(context_settings=PASSED_ON)
 def check(
-    row: Annotated[str, typer.Argument(metavar="ROW", help="The row's name.")],
+    row: RowArgument,
     overrides: Overrides = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Check data, paths, versions, nodes, disk and logger before a row is run; exit 1 if it would not work.
 
@@ -102,9 +94,7 @@ def check(
 
 
 @recipes_app.command()
-def costs(
-    markdown: Annotated[bool, typer.Option("--markdown", help="As the table of recipes/README.md.")] = False,
-) -> None:
+def costs(markdown: Annotated[bool, Option("--markdown", help="As the table of recipes/README.md.")] = False) -> None:
     """Hours, GPU-hours and disk of every row: an estimate for A100-80G, never measured."""
     from hicra_verl import recipe_costs
     from hicra_verl.recipes import all_recipes
@@ -113,26 +103,25 @@ def costs(
     if markdown:
         print(recipe_costs.markdown(rows))
         return
-    table = Table(title="costs (an estimate for A100-80G, never measured)", title_justify="left")
-    table.add_column("row", no_wrap=True)
-    for column in ("GPUs", "hours", "GPU-hours", "disk, GB", "of the hours"):
-        table.add_column(column, justify="left" if column == "of the hours" else "right")
+    shown: list[tuple[str, ...]] = []
     for entry in rows:
         cost = recipe_costs.cost_of(entry)
         if cost is None:
-            table.add_row(entry.row, "", "", "", "", "unknown: the model's shape is not known")
+            shown.append((entry.row, "", "", "", "", "unknown: the model's shape is not known"))
             continue
         numbers = map(recipe_costs.rounded, (cost.total_hours, cost.gpu_hours, cost.disk_gb))
         parts = ", ".join(f"{name} {recipe_costs.rounded(value)}" for name, value in cost.hours.items())
-        table.add_row(entry.row, str(cost.gpus), *numbers, parts)
-    plain_console().print(table)
+        shown.append((entry.row, str(cost.gpus), *numbers, parts))
+    title = "costs (an estimate for A100-80G, never measured)"
+    columns = ("row", "GPUs", "hours", "GPU-hours", "disk, GB", "of the hours")
+    Table(title, columns, shown, last_in_words=True, unbroken=1).print()
 
 
 @app.command(context_settings=PASSED_ON)
 def stages(
-    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="The plan, such as recipes/shared/stages/paper.yaml.")],
-    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND…", help="A whole verl training command.")],
-    stop: Annotated[bool, typer.Option("--stop", help="Obey the plan's stop rule; it is off otherwise.")] = False,
+    plan: Annotated[Path, Argument(metavar="PLAN", help="The plan, such as recipes/shared/stages/paper.yaml.")],
+    command: Annotated[list[str], Argument(metavar="-- COMMAND…", help="A whole verl training command.")],
+    stop: Annotated[bool, Option("--stop", help="Obey the plan's stop rule; it is off otherwise.")] = False,
 ) -> None:
     """Run a verl training in stages (longer context once responses are cut off), going on after any crash.
 

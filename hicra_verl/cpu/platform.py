@@ -8,10 +8,9 @@ stream and cache calls do nothing, collectives go through gloo. Ray still hands 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import types
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -53,23 +52,22 @@ def _mem_get_info(device: Any = None) -> tuple[int, int]:
     return os.sysconf("SC_AVPHYS_PAGES") * page, os.sysconf("SC_PHYS_PAGES") * page
 
 
-def _nothing(*args: Any, **kwargs: Any) -> None:
-    """Stands for a call that has no meaning on a CPU (cache, IPC and memory-limit control)."""
+def _always(answer: Any) -> Any:
+    """A method, or a function, that gives one answer whatever it is asked."""
+    return lambda *args, **kwargs: answer
 
 
 def _device_module() -> types.ModuleType:
     """``torch.cpu`` plus the memory and random-state calls that verl makes on ``torch.cuda``."""
     module = types.ModuleType("hicra_verl.cpu.device")
-    for name in dir(torch.cpu):
-        if not name.startswith("_"):
-            setattr(module, name, getattr(torch.cpu, name))
+    vars(module).update({name: value for name, value in vars(torch.cpu).items() if not name.startswith("_")})
     for name in ("empty_cache", "ipc_collect", "set_per_process_memory_fraction", "reset_peak_memory_stats"):
-        setattr(module, name, _nothing)
+        setattr(module, name, _always(None))
     for name in ("memory_allocated", "memory_reserved", "max_memory_allocated", "max_memory_reserved"):
         setattr(module, name, lambda device=None: _resident_bytes())
     vars(module).update(
         mem_get_info=_mem_get_info,
-        get_device_name=lambda device=None: "cpu",
+        get_device_name=_always("cpu"),
         get_rng_state=lambda device=None: torch.get_rng_state(),
         set_rng_state=lambda state, device=None: torch.set_rng_state(state),
         manual_seed=torch.manual_seed,
@@ -78,66 +76,23 @@ def _device_module() -> types.ModuleType:
     return module
 
 
-class _OnCpu:
-    """What verl's device interface answers on a CPU; stands before its base class, which is only known at run time."""
-
-    device_name = property(lambda self: "cpu")
-    vendor_name = property(lambda self: "cpu")
-
-    def is_available(self) -> bool:
-        return True
-
-    def is_platform_available(self, use_smi_check: bool = False) -> bool:
-        return False  # never auto-detected ahead of an accelerator; choose_cpu_platform() decides
-
-    def current_device(self) -> torch.device:
-        return torch.device("cpu")  # verl passes it to Tensor.to; an index would mean an accelerator
-
-    def device_count(self) -> int:
-        return 1
-
-    def set_device(self, device_index: int) -> None: ...
-
-    def synchronize(self, device_index: int | None = None) -> None: ...
-
-    def manual_seed(self, seed: int) -> None:
-        torch.manual_seed(seed)
-
-    def manual_seed_all(self, seed: int) -> None:
-        torch.manual_seed(seed)
-
-    def set_allocator_settings(self, settings: str) -> None: ...
-
-    def empty_cache(self) -> None: ...
-
-    def get_device_capability(self, device_index: int = 0) -> tuple[int | None, int | None]:
-        return None, None
-
-    def communication_backend_name(self) -> str:
-        return "gloo"
-
-    def visible_devices_envvar(self) -> str:
-        return "CUDA_VISIBLE_DEVICES"
-
-    @contextmanager
-    def nvtx_range(self, msg: str) -> Iterator[None]:
-        yield
-
-    def profiler_start(self) -> None: ...
-
-    def profiler_stop(self) -> None: ...
-
-    def ray_resource_name(self) -> str:
-        return "GPU"
-
-    def ray_noset_envvars(self) -> list[str]:
-        return ["RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"]
-
-    def is_ipc_supported(self) -> bool:
-        return False
-
-    def cudart(self) -> None:
-        return None
+_NO_MEANING = ("set_device", "synchronize", "set_allocator_settings", "empty_cache", "profiler_start", "profiler_stop")
+_ANSWERS: dict[str, Any] = {
+    "is_available": True,
+    "is_platform_available": False,  # never auto-detected ahead of an accelerator; choose_cpu_platform() decides
+    "current_device": torch.device("cpu"),  # verl passes it to Tensor.to; an index would mean an accelerator
+    "device_count": 1,
+    "get_device_capability": (None, None),
+    "communication_backend_name": "gloo",
+    "visible_devices_envvar": "CUDA_VISIBLE_DEVICES",
+    "nvtx_range": contextlib.nullcontext(),
+    "ray_resource_name": "GPU",
+    "ray_noset_envvars": ["RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"],
+    "is_ipc_supported": False,
+    "cudart": None,
+    **dict.fromkeys(_NO_MEANING),
+}
+"""What verl's device interface answers on a CPU."""
 
 
 def register_cpu_platform(platform_package: Any) -> None:
@@ -146,6 +101,11 @@ def register_cpu_platform(platform_package: Any) -> None:
     Args:
         platform_package: the module ``verl.plugin.platform``.
     """
-    members = {"device_module": _device_module()}
-    platform = type("PlatformCPU", (_OnCpu, platform_package.PlatformBase), members)
+    members = {
+        **{name: _always(answer) for name, answer in _ANSWERS.items()},
+        **dict.fromkeys(("device_name", "vendor_name"), "cpu"),
+        **dict.fromkeys(("manual_seed", "manual_seed_all"), staticmethod(torch.manual_seed)),
+        "device_module": _device_module(),
+    }
+    platform = type("PlatformCPU", (platform_package.PlatformBase,), members)
     platform_package.PlatformRegistry.register("cpu")(platform)

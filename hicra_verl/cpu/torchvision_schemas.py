@@ -15,12 +15,8 @@ _libraries: list[Any] = []  # torch drops a declaration when its library object 
 
 def declare() -> None:
     """Declare the schemas, once per process, if the installed torchvision is not a CPU build."""
-    if _libraries:
-        return
-    try:
-        if "+cpu" in metadata.version("torchvision"):
-            return
-    except metadata.PackageNotFoundError:
+    installed = [found.version for found in metadata.distributions(name="torchvision")]
+    if _libraries or not installed or "+cpu" in installed[0]:
         return
     import torch
 

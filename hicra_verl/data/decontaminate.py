@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from hicra_verl.data.problems import IMAGE, Problem
 from hicra_verl.data.report import Report
 
-REPEATED = "repeated"
-CONTRADICTING = "repeated with another answer"
 IN_A_BENCHMARK = "in a benchmark"
 
 Placed = tuple[str, Problem]
@@ -26,11 +24,6 @@ _DELIMITER = re.compile(r"\\[()\[\]]|" + IMAGE)
 _TOKEN = re.compile(r"\d+(?:\.\d+)?|\w+|[-+*/^=<>!|%()\[\]±×÷·≤≥≠∈∪∩√−]")
 
 
-def key(problem: str) -> str:
-    """What two copies of one problem share to the letter: all but the amount of white space."""
-    return " ".join(problem.split())
-
-
 def tokens(problem: str) -> list[str]:
     """The problem's words, numbers and operators, case aside."""
     return _TOKEN.findall(_DELIMITER.sub(" ", problem.casefold()))
@@ -39,9 +32,8 @@ def tokens(problem: str) -> list[str]:
 def shingles(problem: str) -> frozenset[str]:
     """The problem's token triples; of a shorter problem, all its tokens as one."""
     found = tokens(problem)
-    if len(found) < SHINGLE_TOKENS:
-        return frozenset([" ".join(found)])
-    return frozenset(" ".join(found[i : i + SHINGLE_TOKENS]) for i in range(len(found) - SHINGLE_TOKENS + 1))
+    starts = range(max(1, len(found) - SHINGLE_TOKENS + 1))
+    return frozenset(" ".join(found[start : start + SHINGLE_TOKENS]) for start in starts)
 
 
 class NearIndex:
@@ -52,10 +44,9 @@ class NearIndex:
     """
 
     def __init__(self, problems: Iterable[str]) -> None:
-        self.problems: Sequence[str] = list(problems)
         self._sizes: list[int] = []
         self._holders: dict[str, list[int]] = defaultdict(list)
-        for number, problem in enumerate(self.problems):
+        for number, problem in enumerate(problems):
             found = shingles(problem)
             self._sizes.append(len(found))
             for shingle in found:
@@ -76,7 +67,7 @@ def deduplicate(problems: Iterable[Placed], report: Report) -> Iterator[Placed]:
     """Each problem once, by its text (white space aside) and its images; the first row's answer counts."""
     seen: dict[str, str] = {}
     for where, problem in problems:
-        identity = key(problem.text)
+        identity = " ".join(problem.text.split())
         if problem.images:
             identity += "\n" + hashlib.sha256(b"".join(image["bytes"] for image in problem.images)).hexdigest()
         first = seen.get(identity)
@@ -84,9 +75,9 @@ def deduplicate(problems: Iterable[Placed], report: Report) -> Iterator[Placed]:
             seen[identity] = problem.answer
             yield where, problem
         elif first == problem.answer:
-            report.leave_out(REPEATED, where)
+            report.leave_out("repeated", where)
         else:
-            report.leave_out(CONTRADICTING, where, f"{problem.answer}, and {first} before")
+            report.leave_out("repeated with another answer", where, f"{problem.answer}, and {first} before")
 
 
 def decontaminate(problems: Iterable[Placed], benchmarks: dict[str, list[str]], report: Report) -> Iterator[Placed]:

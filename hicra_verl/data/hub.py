@@ -25,8 +25,7 @@ class Listing:
 
     Attributes:
         revision: the commit that was listed (40 hex digits).
-        files: the files that would be read, with their sizes in bytes.
-        extra: the files that would be fetched with them (images), likewise.
+        files: the files that would be fetched, those to read first, with their sizes in bytes.
         others: how many files would not be fetched.
         newest: the hub's newest commit.
         changed: whether the newest commit has other files to read than this one, or of other content.
@@ -34,7 +33,6 @@ class Listing:
 
     revision: str
     files: dict[str, int]
-    extra: dict[str, int]
     others: int
     newest: str
     changed: bool
@@ -42,7 +40,7 @@ class Listing:
     @property
     def bytes(self) -> int:
         """Of all that would be fetched."""
-        return sum(self.files.values()) + sum(self.extra.values())
+        return sum(self.files.values())
 
 
 def locked(folder: Path) -> dict[str, str]:
@@ -100,7 +98,7 @@ def list_files(name: str, source: Source, revision: str | None) -> Listing:
 
         found = tree(commit)
         latest = found if newest.sha == commit else tree(newest.sha)
-    files, extra = source.select(list(found)), source.select_extra(list(found))
+    files, extra = source.select(found), source.select(found, extra=True)
     lacking = source.files if not files else source.extra_files if not extra else ()
     if lacking:
         holds = ", ".join(sorted(found)[:10]) + (", …" if len(found) > 10 else "")
@@ -109,12 +107,11 @@ def list_files(name: str, source: Source, revision: str | None) -> Listing:
             f"Its layout has changed: name an older commit (--revision {name}=COMMIT), or download it and give its "
             "file (--from FILE)."
         )
-    read_then = source.select(list(latest)) + source.select_extra(list(latest))
+    read_then = source.select(latest) + source.select(latest, extra=True)
     changed = read_then != files + extra or any(latest[path].blob_id != found[path].blob_id for path in read_then)
     return Listing(
         str(commit),
-        {path: found[path].size for path in files},
-        {path: found[path].size for path in extra},
+        {path: found[path].size for path in files + extra},
         len(found) - len(files) - len(extra),
         str(newest.sha),
         changed,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -158,13 +158,11 @@ def prepare(
     if source.training:
         report.cleared_of = list(benchmarks)
         problems = decontaminate(deduplicate(problems, report), benchmarks, report)
-    first = next(problems, None)
-    if first is None:
-        _check_counts(source, report, any_count)  # raises
-        raise AssertionError
+    first = list(islice(problems, 1))
     target = make_folder(output) / f"{name}.parquet"
     with writing(target, binary=True) as stream:
-        report.problems = _write(chain([first], problems), report, stream, source.training, bool(first[1].images))
+        with_images = any(problem.images for _, problem in first)
+        report.problems = _write(chain(first, problems), report, stream, source.training, with_images)
         _check_counts(source, report, any_count)
     report.output_sha256 = sha256_of(target)
     write_json(target.with_suffix(".json"), asdict(report))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -75,8 +74,3 @@ def as_answer(value: Any) -> str:
     text = text if boxed is None else boxed
     inner = text.strip("$")
     return inner.strip() if text.startswith("$") and text.endswith("$") and "$" not in inner else text
-
-
-def whole_number(answer: str) -> str:
-    """``27`` for ``27.0``, as AMC23's files write whole numbers."""
-    return re.sub(r"^(-?\d+)\.0$", r"\1", answer)

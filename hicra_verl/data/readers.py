@@ -5,28 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from hicra_verl.data.problems import Problem, Row, UnusableRow, as_answer, as_text, whole_number
+from hicra_verl.data.problems import Problem, Row, UnusableRow, as_answer, as_text
 from hicra_verl.data.vision import pictures
 from hicra_verl.grading.answers import last_boxed
 
 Reader = Callable[[Row], Problem]
 
 
-def plain(problem: str, answer: str, identity: str = "") -> Reader:
-    """A reader of the columns of these names."""
+def plain(problem: str, answer: str, identity: str = "", *, whole: bool = False) -> Reader:
+    """A reader of the columns of these names; ``whole``: of a data set that writes 27 as ``27.0``."""
 
     def read(row: Row) -> Problem:
+        expected = as_answer(row[answer])
+        expected = re.sub(r"^(-?\d+)\.0$", r"\1", expected) if whole else expected
         name, solution = str(row[identity]) if identity else "", as_text(row.get("solution"))
-        return Problem(as_text(row[problem]), as_answer(row[answer]), identity=name, solution=solution)
-
-    return read
-
-
-def whole_answers(problem: str, answer: str) -> Reader:
-    """As ``plain``, of a data set that writes 27 as ``27.0``."""
-
-    def read(row: Row) -> Problem:
-        return Problem(as_text(row[problem]), whole_number(as_answer(row[answer])))
+        return Problem(as_text(row[problem]), expected, identity=name, solution=solution)
 
     return read
 

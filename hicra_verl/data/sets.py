@@ -159,7 +159,7 @@ def check_sets(
         nonlocal total
         found = hub.list_files(name, SOURCES[name], commits.get(name))
         total += found.bytes
-        lines = [f"{path} ({decimal(size)})" for path, size in {**found.files, **found.extra}.items()]
+        lines = [f"{path} ({decimal(size)})" for path, size in found.files.items()]
         newest = "this one" if found.newest == found.revision else found.newest[:12]
         newest += ", with other content" if found.changed else "" if newest == "this one" else ", the same content"
         listed = "\n".join([*lines, f"and not {found.others} other files"])

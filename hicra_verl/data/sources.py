@@ -6,6 +6,7 @@ has is told by its columns. A file with none of them is refused, so that a colum
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -53,13 +54,10 @@ class Source:
     extra_files: tuple[str, ...] = ()
     rows_elsewhere: tuple[int, ...] = ()
 
-    def select(self, paths: list[str]) -> list[str]:
-        """Those of a listing's files that hold the rows, sorted."""
-        return sorted(path for path in paths if any(_matches(path, pattern) for pattern in self.files))
-
-    def select_extra(self, paths: list[str]) -> list[str]:
-        """Those of a listing's files that go with the rows, sorted."""
-        return sorted(path for path in paths if any(_matches(path, pattern) for pattern in self.extra_files))
+    def select(self, paths: Iterable[str], extra: bool = False) -> list[str]:
+        """Those of a listing's files that hold the rows, or the ``extra`` ones that go with them; sorted."""
+        patterns = self.extra_files if extra else self.files
+        return sorted(path for path in paths if any(_matches(path, pattern) for pattern in patterns))
 
     def layout_of(self, columns: list[str], origin: str) -> Layout:
         """The layout that these columns have.
@@ -83,11 +81,13 @@ def _matches(path: str, pattern: str) -> bool:
     return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
 
 
-_EVALUATION_SUITE = (
-    Layout(("problem", "answer"), readers.plain("problem", "answer")),
-    Layout(("problem", "solution"), readers.boxed_in_solution),
-)
-_QUESTION_ANSWER = Layout(("question", "answer"), readers.plain("question", "answer"))
+def _plain(*columns: str, whole: bool = False) -> Layout:
+    return Layout(columns, readers.plain(*columns, whole=whole))
+
+
+_EVALUATION_SUITE = (_plain("problem", "answer"), Layout(("problem", "solution"), readers.boxed_in_solution))
+_QUESTION_ANSWER = _plain("question", "answer")
+_MATHVERSE = ("sample_index", "problem_version", "question", "question_type", "image", "answer")
 _VERL = Layout(("prompt", "reward_model"), readers.verl)
 
 # Numbers of samples are the paper's: benchmarks under 100 problems are averaged over several. Commits, file names and
@@ -154,10 +154,7 @@ SOURCES: dict[str, Source] = {
     "math500": Source(
         "HuggingFaceH4/MATH-500",
         ("test.jsonl",),
-        (
-            Layout(("problem", "answer", "unique_id"), readers.plain("problem", "answer", "unique_id")),
-            *_EVALUATION_SUITE,
-        ),
+        (_plain("problem", "answer", "unique_id"), *_EVALUATION_SUITE),
         500,
         "6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be",
         title="MATH500",
@@ -165,10 +162,7 @@ SOURCES: dict[str, Source] = {
     "amc23": Source(
         "math-ai/amc23",
         ("test-*.parquet",),
-        (
-            Layout(("question", "answer"), readers.whole_answers("question", "answer")),
-            Layout(("problem", "answer"), readers.whole_answers("problem", "answer")),
-        ),
+        (_plain("question", "answer", whole=True), _plain("problem", "answer", whole=True)),
         40,
         "80815d37005feb82cd7f8fbc6901d5d3eff43057",
         title="AMC23",
@@ -212,11 +206,7 @@ SOURCES: dict[str, Source] = {
     "mathverse": Source(
         "AI4Math/MathVerse",
         ("testmini.parquet",),
-        (
-            Layout(
-                ("sample_index", "problem_version", "question", "question_type", "image", "answer"), vision.mathverse
-            ),
-        ),
+        (Layout(_MATHVERSE, vision.mathverse),),
         3_940,
         "3bc86196678bad115a923d2851c6821dbe235939",
         title="MathVerse",

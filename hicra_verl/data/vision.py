@@ -7,6 +7,7 @@ for answers in another format. A problem without a mark for its pictures gets th
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from string import ascii_uppercase
 from typing import Any
 
@@ -51,6 +52,11 @@ def with_choices(text: str, options: list[str]) -> str:
     return f"{text}\n{lettered}\n{BY_LETTER}"
 
 
+def _problem(row: Row, identity: str, text: str, options: list[str], images: tuple[dict[str, Any], ...]) -> Problem:
+    kind: Kind = "choice" if options else "math"
+    return Problem(text, as_answer(row["answer"]), kind, tuple(options) or None, images, as_text(row[identity]))
+
+
 def virl(row: Row) -> Problem:
     """ViRL39K; where a question has no mark, its pictures come first."""
     answer = as_answer(row["answer"])
@@ -92,14 +98,7 @@ def mathvision(row: Row) -> Problem:
     else:
         question = _MARK.sub(r"(picture \1)", question)
         options = [_MARK.sub(r"(picture \1)", option) for option in options]
-    return Problem(
-        with_choices(question, options),
-        as_answer(row["answer"]),
-        "choice" if options else "math",
-        tuple(options) or None,
-        pictures(row, "decoded_image"),
-        as_text(row["id"]),
-    )
+    return _problem(row, "id", with_choices(question, options), options, pictures(row, "decoded_image"))
 
 
 def mathverse(row: Row) -> Problem:
@@ -138,12 +137,7 @@ def emma(row: Row) -> Problem:
     for name in named:
         if not row.get(name):
             raise UnusableRow("image missing", f"<{name}> is named, and its column is empty")
-    answer = as_answer(row["answer"])
-    return Problem(
-        _MARK.sub(r"(picture \1)", _EMMA_MARK.sub(IMAGE, text)),
-        answer.upper() if options and len(answer) == 1 else answer,
-        "choice" if options else "math",
-        tuple(_MARK.sub(r"picture \1", option) for option in options) or None,
-        pictures(row, *(named or EMMA_PICTURES)),
-        as_text(row["pid"]),
-    )
+    text = _MARK.sub(r"(picture \1)", _EMMA_MARK.sub(IMAGE, text))
+    options = [_MARK.sub(r"picture \1", option) for option in options]
+    found = _problem(row, "pid", text, options, pictures(row, *(named or EMMA_PICTURES)))
+    return replace(found, answer=found.answer.upper()) if options and len(found.answer) == 1 else found

@@ -107,10 +107,7 @@ class VllmEngine:
         while True:
             while len(running) < most and (place := next(waiting, None)) is not None:
                 parameters = SamplingParams(
-                    temperature=self.sampling.temperature,
-                    top_p=self.sampling.top_p,
-                    max_tokens=self.sampling.max_tokens,
-                    seed=requests[place].seed,
+                    **self.sampling.arguments(requests[place].seed),
                     stop=self.sampling.stop,
                     stop_token_ids=stop_ids,
                     output_kind=RequestOutputKind.FINAL_ONLY,
@@ -217,20 +214,11 @@ class EndpointEngine:
             data = base64.b64encode(image["bytes"]).decode()
             return {"type": "image_url", "image_url": {"url": f"data:{media_type(image['bytes'])};base64,{data}"}}
 
-        arguments: dict[str, Any] = {
-            "temperature": self.sampling.temperature,
-            "top_p": self.sampling.top_p,
-            "max_tokens": self.sampling.max_tokens,
-            "seed": request.seed,
-        }
-        if self.sampling.stop:
-            arguments["stop"] = self.sampling.stop
-        extra: dict[str, Any] = {}
-        if self.sampling.template_arguments:
-            extra["chat_template_kwargs"] = self.sampling.template_arguments
-        if stop_ids:
-            extra["stop_token_ids"] = stop_ids
-        return Question(_parts(request.item, image_part), {**arguments, "extra_body": extra} if extra else arguments)
+        extra = {"chat_template_kwargs": self.sampling.template_arguments, "stop_token_ids": stop_ids}
+        extra = {name: value for name, value in extra.items() if value}
+        optional = {"stop": self.sampling.stop, "extra_body": extra}
+        arguments = self.sampling.arguments(request.seed) | {name: value for name, value in optional.items() if value}
+        return Question(_parts(request.item, image_part), arguments)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """See ``Engine``; questions are made as they are asked, so that few images are in memory at a time."""

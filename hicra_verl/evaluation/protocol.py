@@ -123,18 +123,11 @@ def key_values(pairs: Sequence[str], option: str) -> dict[str, Any]:
 @contextmanager
 def sample_bar() -> Iterator[Callable[[int, int], None]]:
     """A progress bar of samples on stderr; yields what ``run_evaluation`` takes."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
     from hicra_verl.terminal import plain_console
 
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left:"), TimeRemainingColumn())
-    with Progress(TextColumn("samples"), *columns, console=plain_console(stderr=True)) as bar:
+    columns = ("samples", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), "left:", TimeRemainingColumn())
+    with Progress(*columns, console=plain_console(stderr=True)) as bar:
         task = bar.add_task("samples", total=None)
         yield lambda count, total: bar.update(task, advance=count, total=total)

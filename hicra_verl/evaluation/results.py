@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from hicra_verl.endpoint import REFUSED
 from hicra_verl.evaluation.benchmarks import EvaluationError
 from hicra_verl.evaluation.comparison import PerProblem
-from hicra_verl.evaluation.run import SETTINGS_FILE, distinct_samples, samples_file
+from hicra_verl.evaluation.run import SETTINGS_FILE, by_problem, distinct_samples, samples_file
 from hicra_verl.records import read_json, read_records, short
 
 SUMMARY_FILE = "summary.json"
@@ -71,7 +70,7 @@ class Row:
         figures = [run.benchmarks[benchmark] for run in self.of(benchmark)]
         if not all("per_problem" in each for each in figures):
             return None
-        return [{uid: (n, right) for uid, (n, right) in each["per_problem"].items()} for each in figures]
+        return [each["per_problem"] for each in figures]
 
 
 def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
@@ -183,12 +182,8 @@ def _check_samples(folder: Path, name: str, figures: dict[str, Any]) -> None:
     path = samples_file(folder, name)
     if "per_problem" not in figures or not re.fullmatch(r"[\w-]+", name) or not path.is_file():
         return
-    found: dict[str, list[int]] = {}
-    for sample in distinct_samples(path, ((record.line, record.data) for record in read_records(path))):
-        counts = found.setdefault(sample.uid, [0, 0])
-        counts[0] += 1
-        counts[1] += sample.correct
-    if found != figures["per_problem"]:
+    samples = distinct_samples(path, ((record.line, record.data) for record in read_records(path)))
+    if by_problem(samples) != figures["per_problem"]:
         raise EvaluationError(
             f"says something else of {name} than the samples in {path}",
             file=folder / SUMMARY_FILE,
@@ -197,20 +192,19 @@ def _check_samples(folder: Path, name: str, figures: dict[str, Any]) -> None:
 
 
 def _check_seeds(runs: list[Run], benchmark: str) -> None:
-    by_identity: dict[tuple[str, int], list[Run]] = defaultdict(list)
+    by_identity: dict[tuple[str, int], Run] = {}
     for run in runs:
-        by_identity[run.identity].append(run)
-        if len(by_identity[run.identity]) > 1:
-            one, other = by_identity[run.identity]
+        first = by_identity.setdefault(run.identity, run)
+        if first is not run:
             raise EvaluationError(
-                f"{one.folder} and {other.folder} both hold {benchmark} of {run.identity[0]} with seed "
+                f"{first.folder} and {run.folder} both hold {benchmark} of {run.identity[0]} with seed "
                 f"{run.identity[1]}: give one of the two (seeds of a row differ in --model or --seed)"
             )
         for name in _SAME_IN_A_ROW:
-            first, this = _setting(runs[0], name), _setting(run, name)
-            if first != this:
+            wanted, this = _setting(runs[0], name), _setting(run, name)
+            if wanted != this:
                 raise EvaluationError(
-                    f"{runs[0].folder} and {run.folder} hold {benchmark} of the same row, but {name} is {first!r} and "
+                    f"{runs[0].folder} and {run.folder} hold {benchmark} of the same row, but {name} is {wanted!r} and "
                     f"{this!r}: that is no spread of seeds; give one of the two"
                 )
 

@@ -10,25 +10,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from hicra_verl.append_log import AppendLogError, appending, read_log
 from hicra_verl.endpoint import REFUSED
 from hicra_verl.evaluation.benchmarks import EvaluationError, Item
 from hicra_verl.evaluation.sampling import Completion, Engine, Request
 from hicra_verl.files import make_folder, write_json
-from hicra_verl.grading.grade import REASONS, start
+from hicra_verl.grading.grade import REASONS, Grade, grade
 from hicra_verl.grading.pool import GradingPool
 from hicra_verl.records import InputError, read_json
 
 SETTINGS_FILE = "settings.json"
 LOCK_FILE = ".lock"
-_TYPES: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("uid", "response", "finish_reason", "grade"), (str,)),
-    **dict.fromkeys(("answer", "refusal"), (str, type(None))),
-    **dict.fromkeys(("sample", "seed", "tokens"), (int,)),
-    "correct": (bool,),
-}
 
 
 @dataclass(frozen=True)
@@ -49,6 +43,9 @@ class Sample:
     correct: bool
     grade: str
     refusal: str | None = None
+
+
+_TYPES = {name: get_args(kind) or (kind,) for name, kind in get_type_hints(Sample).items()}
 
 
 def seed_of(base_seed: int, uid: str, sample: int) -> int:
@@ -88,6 +85,7 @@ def check_settings(folder: Path, settings: dict[str, Any]) -> None:
             if what is there cannot be read.
     """
     path = folder / SETTINGS_FILE
+    before: dict[str, Any] = {}
     known: dict[str, Any] = {}
     if path.exists():
         before = read_json(path, "restore it, or give another --output: without it, no one knows what its samples are")
@@ -106,9 +104,9 @@ def check_settings(folder: Path, settings: dict[str, Any]) -> None:
                     f"{folder} holds samples of other problems called {name}: the data has changed since; give another "
                     "--output, or the same data to go on with it"
                 )
-        if before == {**settings, "problems": {**known, **settings["problems"]}}:
-            return
-    write_json(path, {**settings, "problems": {**known, **settings["problems"]}})
+    together = {**settings, "problems": {**known, **settings["problems"]}}
+    if before != together:
+        write_json(path, together)
 
 
 def load_samples(path: Path) -> list[Sample]:
@@ -138,6 +136,16 @@ def distinct_samples(path: Path, rows: Iterable[tuple[int, dict[str, Any]]]) -> 
             raise AppendLogError(problem, file=path, line=number, remedy="remove one of the two lines")
         samples[sample.uid, sample.sample] = sample
     return list(samples.values())
+
+
+def by_problem(samples: Iterable[Sample]) -> dict[str, list[int]]:
+    """Problem to [samples, correct samples]."""
+    counts: dict[str, list[int]] = {}
+    for sample in samples:
+        of_problem = counts.setdefault(sample.uid, [0, 0])
+        of_problem[0] += 1
+        of_problem[1] += sample.correct
+    return counts
 
 
 def _fits(name: str, value: Any) -> bool:
@@ -231,17 +239,10 @@ def samples_file(folder: Path, benchmark: str) -> Path:
 def _graded(completion: Completion, pool: GradingPool) -> Sample:
     request, item = completion.request, completion.request.item
     if completion.finish_reason == REFUSED:
-        message = completion.refusal
-        return Sample(item.uid, request.sample, request.seed, "", REFUSED, 0, None, False, REFUSED, message)
-    result = start(completion.text, item.answer, item.kind, item.options, pool)()
+        found = Grade(False, REFUSED, None)
+    else:
+        found = grade(completion.text, item.answer, item.kind, item.options, pool)
+    asked, taken = (item.uid, request.sample, request.seed), (completion.text, completion.finish_reason)
     return Sample(
-        item.uid,
-        request.sample,
-        request.seed,
-        completion.text,
-        completion.finish_reason,
-        completion.tokens,
-        result.answer,
-        result.correct,
-        result.reason,
+        *asked, *taken, completion.tokens, found.answer, found.correct, found.reason, refusal=completion.refusal
     )

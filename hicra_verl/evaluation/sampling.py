@@ -38,6 +38,10 @@ class Sampling:
             if not fits:
                 raise EvaluationError(f"expected {wanted}, got {value}", field=name)
 
+    def arguments(self, seed: int) -> dict[str, Any]:
+        """What vLLM and OpenAI's interface call by the same names."""
+        return {"temperature": self.temperature, "top_p": self.top_p, "max_tokens": self.max_tokens, "seed": seed}
+
 
 @dataclass(frozen=True)
 class Request:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 from hicra_verl.endpoint import REFUSED
 from hicra_verl.evaluation.comparison import bootstrap_interval
 from hicra_verl.evaluation.results import SUMMARY_FILE
-from hicra_verl.evaluation.run import Sample
+from hicra_verl.evaluation.run import Sample, by_problem
 from hicra_verl.files import write_text
 from hicra_verl.grading.grade import REASONS
 from hicra_verl.grams.gramset import GramSet
@@ -43,19 +42,14 @@ def summarise(samples: Sequence[Sample], grams: GramSet) -> dict[str, Any]:
         Refused requests are wrong samples without a response; where there are any, ``refusal`` says what the first
         was refused for; where responses hold no text, ``without_text`` says how many.
     """
-    by_problem: dict[str, list[Sample]] = defaultdict(list)
-    for sample in samples:
-        by_problem[sample.uid].append(sample)
-    right = {uid: (len(group), sum(sample.correct for sample in group)) for uid, group in sorted(by_problem.items())}
+    right = dict(sorted(by_problem(samples).items()))
     fewest = min(total for total, _ in right.values())
     figures: dict[str, Any] = {"problems": len(right), "samples": len(samples)}
-    k = 1
-    while k <= fewest:
+    for k in (2**power for power in range(fewest.bit_length())):
         per_problem = [pass_at_k(total, correct, k) for total, correct in right.values()]
         figures[f"pass@{k}"] = float(np.mean(per_problem))
         if k == 1:
             figures["pass@1_interval"] = bootstrap_interval(per_problem)
-        k *= 2
     responses = [sample for sample in samples if sample.finish_reason != REFUSED]
     figures["clip_rate"] = float(np.mean([sample.finish_reason == "length" for sample in responses]))
     figures["length_tokens"] = float(np.mean([sample.tokens for sample in responses]))
@@ -71,7 +65,7 @@ def summarise(samples: Sequence[Sample], grams: GramSet) -> dict[str, Any]:
     without_text = sum(not sample.response.strip() for sample in responses)
     if without_text:
         figures["without_text"] = without_text
-    figures["per_problem"] = {uid: list(counts) for uid, counts in right.items()}
+    figures["per_problem"] = right
     return figures
 
 

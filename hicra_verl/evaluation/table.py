@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from itertools import groupby
+from itertools import compress, groupby
 from typing import Any
 
 from hicra_verl.evaluation.benchmarks import BENCHMARKS, TITLES
@@ -21,31 +21,8 @@ NOT_TRAINED_HERE = ("Base", "ORZ", "SimpleRL", "")
 PARTIAL, VALIDATED, EXCLUDES_ZERO, AFTER_HOLM = "†", "‡", " *", " **"
 
 
-@dataclass(frozen=True)
-class Line:
-    """One line of a table: the model and method it belongs to, whose numbers it holds, and a cell a benchmark."""
-
-    model: str
-    method: str
-    whose: str
-    cells: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class PaperTable:
-    """A table ready to be written: its title, its columns, its lines and its footnotes."""
-
-    title: str
-    columns: tuple[str, ...]
-    lines: tuple[Line, ...]
-    notes: tuple[str, ...]
-
-    def plain(self) -> Table:
-        """The table as it is printed or written."""
-        rows = [(line.model, line.method, line.whose, *line.cells) for line in self.lines]
-        ours = frozenset(place for place, line in enumerate(self.lines) if line.whose.startswith("ours"))
-        columns = ("model", "method", "", *self.columns)
-        return Table(self.title, columns, rows, self.notes, words=3, group=2, marked=ours)
+Line = tuple[str, ...]
+"""One line of a table: the model and method it belongs to, whose numbers it holds, and a cell a benchmark."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +47,7 @@ def published_problems(benchmark: str) -> int | None:
     return None if known is None else known.rows
 
 
-def build(rows: Sequence[Row]) -> list[PaperTable]:
+def build(rows: Sequence[Row]) -> list[Table]:
     """The paper's tables, each followed by our other rows that have its benchmarks; then our other benchmarks."""
     paper = paper_numbers()
     writer = _Writer(paper, rows)
@@ -97,9 +74,8 @@ class _Writer:
         self.methods = {row.removeprefix(f"{label.key}_"): label.method for row, label in self.labels.items()}
         self.notes: dict[str, None] = {}  # in the order of their first use
         self.differences = self._differences()
-        places = list(self.differences)
-        kept = holm([self.differences[place].p for place in places])
-        self.after_holm = {place for place, holds in zip(places, kept, strict=True) if holds}
+        kept = holm([difference.p for difference in self.differences.values()])
+        self.after_holm = set(compress(self.differences, kept))
 
     def label(self, row: Row) -> Label:
         """A row of one's own belongs to the model whose name it begins with: ``qwen25_7b_gspo`` to qwen25_7b."""
@@ -124,17 +100,14 @@ class _Writer:
         """By row and benchmark, wherever a row and its baseline both have results by problem."""
         found = {}
         for row in self.named.values():
-            baseline = self.baseline(row)
-            for benchmark in sorted(row.benchmarks() & baseline.benchmarks()) if baseline else ():
-                ours, theirs = row.per_problem(benchmark), baseline.per_problem(benchmark) if baseline else None
-                difference = paired_difference(ours, theirs) if ours is not None and theirs is not None else None
-                if difference is not None:
+            baseline = self.baseline(row) or Row("", False)
+            for benchmark in sorted(row.benchmarks() & baseline.benchmarks()):
+                ours, theirs = row.per_problem(benchmark), baseline.per_problem(benchmark)
+                if ours and theirs and (difference := paired_difference(ours, theirs)):
                     found[row.name, benchmark] = difference
         return found
 
-    def table(
-        self, title: str, benchmarks: list[str], paper_rows: list[dict[str, Any]], slips: list[str]
-    ) -> PaperTable:
+    def table(self, title: str, benchmarks: list[str], paper_rows: list[dict[str, Any]], slips: list[str]) -> Table:
         """One table, with the paper's rows (if it is one of the paper's) and ours."""
         self.notes = {}
         lines: list[Line] = []
@@ -150,9 +123,10 @@ class _Writer:
         keys = {self.labels[row["row"]].key for row in paper_rows}
         for other in sorted((row for row in others if self.label(row).key not in keys), key=self._first_of_model):
             lines += self.own_lines(other, benchmarks)
-        columns = tuple(TITLES.get(benchmark, benchmark) for benchmark in benchmarks)
+        columns = ("model", "method", "", *(TITLES.get(benchmark, benchmark) for benchmark in benchmarks))
         title += ": Pass@1 in percent; in brackets 95% bootstrap intervals over problems"
-        return PaperTable(title, columns, tuple(lines), (*self.notes, *slips))
+        marked = frozenset(place for place, (_, _, whose, *_) in enumerate(lines) if whose.startswith("ours"))
+        return Table(title, columns, lines, (*self.notes, *slips), words=3, group=2, marked=marked)
 
     def _first_of_model(self, row: Row) -> int:
         """So that rows of one model stand together."""
@@ -164,24 +138,23 @@ class _Writer:
         whose = "paper" if row["source"] == "paper" else "authors, in review"
         ours = self.named.get(row["row"], Row(row["row"], True))
         model, method = row["model"], row["method"]
-        numbers = tuple("" if value is None else f"{value:.1f}" for value in row["values"])
-        lines = [Line(model, method, whose, numbers)]
-        lines.append(Line(model, method, "ours", tuple(self.score(ours, benchmark) for benchmark in benchmarks)))
+        numbers = ("" if value is None else f"{value:.1f}" for value in row["values"])
+        lines: list[Line] = [(model, method, whose, *numbers)]
+        lines.append((model, method, "ours", *(self.score(ours, benchmark) for benchmark in benchmarks)))
         if ours.benchmarks() & set(benchmarks):
             pairs = zip(benchmarks, row["values"], strict=True)
-            lines.append(Line(model, method, "ours - paper", tuple(self.to_paper(ours, *pair) for pair in pairs)))
+            lines.append((model, method, "ours - paper", *(self.to_paper(ours, *pair) for pair in pairs)))
         grpo = next((other for other in model_rows if other["method"] == "GRPO"), None)
         if method == "HICRA" and grpo is not None:
             pairs = zip(row["values"], grpo["values"], strict=True)
-            printed = tuple(_signed(hicra - baseline) for hicra, baseline in pairs)
-            lines.append(Line(model, "HICRA - GRPO", "paper", printed))
+            lines.append((model, "HICRA - GRPO", "paper", *(_signed(hicra - baseline) for hicra, baseline in pairs)))
             lines.append(self.difference_line(ours, benchmarks))
         return lines
 
     def own_lines(self, row: Row, benchmarks: list[str]) -> list[Line]:
         """A row that is not one of this table's."""
         label = self.label(row)
-        lines = [Line(label.model, label.method, "ours", tuple(self.score(row, name) for name in benchmarks))]
+        lines: list[Line] = [(label.model, label.method, "ours", *(self.score(row, name) for name in benchmarks))]
         baseline = self.baseline(row)
         if baseline is not None and row.benchmarks() & baseline.benchmarks() & set(benchmarks):
             lines.append(self.difference_line(row, benchmarks))
@@ -193,13 +166,8 @@ class _Writer:
         if not runs:
             return ""
         title, label = TITLES.get(benchmark, benchmark), self.label(row)
-        scores = row.scores(benchmark)
-        if len(runs) == 1:
-            low, high = runs[0].benchmarks[benchmark]["pass@1_interval"]
-            text = f"{scores[0]:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
-        else:
-            mean, spread = mean_and_spread(scores)
-            text = f"{mean:.1f} ± {spread:.1f} ({len(runs)} seeds)"
+        text = _points(row, benchmark, "{:.1f}".format)
+        if len(runs) > 1:
             self.note("±: standard deviation over seeds of a row (training or sampling), instead of an interval")
         refused = sum(run.benchmarks[benchmark].get("grades", {}).get("refused", 0) for run in runs)
         if refused:
@@ -229,21 +197,15 @@ class _Writer:
 
     def to_paper(self, row: Row, benchmark: str, paper: float | None) -> str:
         """Ours less the paper's number, which has no interval of its own."""
-        runs = row.of(benchmark)
-        if not runs or paper is None:
+        if not row.of(benchmark) or paper is None:
             return ""
-        scores = row.scores(benchmark)
-        if len(runs) > 1:
-            mean, spread = mean_and_spread(scores)
-            return f"{_signed(mean - paper)} ± {spread:.1f} ({len(runs)} seeds)"
-        low, high = runs[0].benchmarks[benchmark]["pass@1_interval"]
-        return f"{_signed(scores[0] - paper)} [{_signed(100 * low - paper)}, {_signed(100 * high - paper)}]"
+        return _points(row, benchmark, lambda points: _signed(points - paper))
 
     def difference_line(self, row: Row, benchmarks: list[str]) -> Line:
         """A row less its model's GRPO row, paired by problem."""
         label = self.label(row)
-        cells = tuple(self.difference(row, benchmark) for benchmark in benchmarks)
-        return Line(label.model, f"{label.method} - GRPO", "ours", cells)
+        cells = (self.difference(row, benchmark) for benchmark in benchmarks)
+        return label.model, f"{label.method} - GRPO", "ours", *cells
 
     def difference(self, row: Row, benchmark: str) -> str:
         """One cell of it, with its interval and what that says; blank where one of the two was never run."""
@@ -279,6 +241,16 @@ class _Writer:
     def note(self, text: str) -> None:
         """Call for a note below the table."""
         self.notes[text] = None
+
+
+def _points(row: Row, benchmark: str, shown: Callable[[float], str]) -> str:
+    """A row's Pass@1: with its interval, or of several seeds with their spread."""
+    runs, scores = row.of(benchmark), row.scores(benchmark)
+    if len(runs) > 1:
+        mean, spread = mean_and_spread(scores)
+        return f"{shown(mean)} ± {spread:.1f} ({len(runs)} seeds)"
+    low, high = runs[0].benchmarks[benchmark]["pass@1_interval"]
+    return f"{shown(scores[0])} [{shown(100 * low)}, {shown(100 * high)}]"
 
 
 def _signed(points: float) -> str:

@@ -56,7 +56,7 @@ def start(
 ) -> Callable[[], Grade]:
     """The same without waiting: begins the algebra, if any is needed, and returns a function that gives the grade."""
     answer = answers.last_boxed(response)
-    if answer is None or not answer:
+    if not answer:
         return _settled(False, "no_answer", answer)
     if len(answer) > answers.MAX_ANSWER_CHARACTERS or answers.nesting(answer) > answers.MAX_NESTING or "\0" in answer:
         return _settled(False, "unparsed", answer)

@@ -111,16 +111,12 @@ def _unsigned(text: str) -> tuple[Fraction, bool] | None:
     divisor = _decimal(below)
     if divisor == 0:
         return None
-    return sign * _decimal(above) / divisor, all(_is_whole(part) for part in (above, below))
+    return sign * _decimal(above) / divisor, all("." not in part.rstrip(".") for part in (above, below))
 
 
 def _decimal(text: str) -> Fraction:
     text = text.replace(",", "").replace(" ", "").rstrip(".")
     return Fraction(f"0{text}" if text.startswith(".") else text)
-
-
-def _is_whole(text: str) -> bool:
-    return "." not in text.rstrip(".")
 
 
 def _power(exponent: str) -> Fraction | None:

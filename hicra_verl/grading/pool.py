@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import re
 from concurrent.futures import BrokenExecutor, Future, TimeoutError
-from types import TracebackType
+from contextlib import AbstractContextManager
 
 from hicra_verl.errors import HicraError
 from hicra_verl.grading import algebra
@@ -24,7 +24,7 @@ class GradingError(HicraError):
     """Nothing can be graded here, whatever the answer; the message says why."""
 
 
-class GradingPool:
+class GradingPool(AbstractContextManager["GradingPool"]):
     """Compares answers in worker processes; safe to share between threads.
 
     Args:
@@ -78,12 +78,7 @@ class GradingPool:
         self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
 
-    def __enter__(self) -> GradingPool:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -57,12 +57,11 @@ _NAMES = {
     "mph": "mph",
 }
 _CANONICAL = {name: unit for unit, names in _NAMES.items() for name in names.split()}
-_SYMBOLS = {unit: unit for unit in _NAMES}  # a symbol's case matters (mm, MM), a word's does not
 
 _POWER = r"(?:\s*\^\s*(?:\{\s*-?\d\s*\}|-?\d))?"
 _COMMAND = r"\\(?:text|mathrm|mbox|textrm|textnormal|operatorname|rm)\s*"
 _IN_COMMAND = rf"{_COMMAND}\{{[^{{}}]*\}}{_POWER}"
-_BARE = "|".join(sorted({*_SYMBOLS, *_CANONICAL}, key=len, reverse=True))
+_BARE = "|".join(sorted({*_NAMES, *_CANONICAL}, key=len, reverse=True))
 _ONE_BARE = rf"(?<![a-zA-Z\\])(?:{_BARE})(?![a-zA-Z]){_POWER}"
 _DEGREES = r"\^\s*(?:\{\s*\\circ\s*\}|\\circ)"
 _WRITTEN = re.compile(rf"(?:{_DEGREES}|{_IN_COMMAND})(?: ?(?:(?:/|\\cdot|\\times) ?)?{_IN_COMMAND})*\s*$")
@@ -122,7 +121,8 @@ def _known(unit: str) -> tuple[tuple[str, int], ...] | None:
             continue
         name, _, power = token.replace("{", "").partition("^")
         name = name.strip()
-        canonical = _SYMBOLS.get(name) or _CANONICAL.get(name.lower())
+        # A symbol's case matters (mm, MM), a word's does not.
+        canonical = name if name in _NAMES else _CANONICAL.get(name.lower())
         if canonical is None:
             return None
         found[canonical] += (-1 if below else 1) * int(power or 1)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import itemgetter
+
 import numpy as np
 
 from hicra_verl.grams.gramset import FUNCTIONS, GramSet
@@ -39,15 +42,7 @@ def token_functions(matches: Matches, grams: GramSet, row: int = 0, spaces: bool
 
 def coloured_pieces(text: str, matcher: TextMatcher) -> list[tuple[str, str | None]]:
     """A text cut into runs of one function (None: execution), for showing."""
-    data = text_bytes(text)
-    if not data:
-        return []
     [(matches, *_)] = matcher.match([text])
-    function = token_functions(matches, matcher.grams, spaces=True)
-    pieces = []
-    start = 0
-    for place in range(1, len(data) + 1):
-        if place == len(data) or function[place] != function[start]:
-            pieces.append((data[start:place].decode("utf-8", errors="replace"), function[start]))
-            start = place
-    return pieces
+    functions = token_functions(matches, matcher.grams, spaces=True)
+    runs = groupby(zip(text_bytes(text), functions, strict=False), itemgetter(1))  # a break follows the text
+    return [(bytes(byte for byte, _ in run).decode("utf-8", errors="replace"), function) for function, run in runs]

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 from hicra_verl.grams.gramset import Gram, GramSet, GramSetError
 from hicra_verl.grams.text import normalise
 
 
-def with_grams(grams: GramSet, kept: Sequence[Gram], name: str, how: str) -> GramSet:
+def with_grams(grams: GramSet, kept: Sequence[Gram], name: str, description: str, **made: Any) -> GramSet:
     """A part of a set under a name of its own, with what it is a part of.
 
     Args:
         grams: the whole set.
         kept: the grams of the new one.
         name: its name.
-        how: what was done, for the provenance.
+        description: its description.
+        made: what was done, for the provenance.
     """
-    provenance = {"from": f"{grams.name} ({grams.sha256[:12]})", "how": how, **dict(grams.provenance)}
-    return replace(grams, name=name, grams=tuple(kept), provenance=tuple(provenance.items()))
+    provenance = {"from": f"{grams.name} ({grams.sha256[:12]})", **made, **dict(grams.provenance)}
+    return GramSet(name, tuple(kept), description, tuple(provenance.items()))
 
 
 def merge(sets: Sequence[GramSet], name: str) -> tuple[GramSet, list[str]]:
@@ -60,11 +62,9 @@ def drop(grams: GramSet, fraction: float, seed: int) -> GramSet:
     count = len(grams) - round(fraction * len(grams))
     if not count:
         raise GramSetError(f"none of the {len(grams)} grams would be left", remedy="drop a smaller fraction")
-    kept = sorted(random.Random(seed).sample(range(len(grams)), count))
+    kept = [grams.grams[place] for place in sorted(random.Random(seed).sample(range(len(grams)), count))]
     name = f"{grams.name}-without-{fraction:.0%}-{seed}".replace("%", "")
-    return with_grams(
-        grams, [grams.grams[place] for place in kept], name, f"{fraction:.0%} dropped at random, seed {seed}"
-    )
+    return with_grams(grams, kept, name, grams.description, how=f"{fraction:.0%} dropped at random, seed {seed}")
 
 
 @dataclass(frozen=True)

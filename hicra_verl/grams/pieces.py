@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from hicra_verl.grams.text import fold, is_space, normalise
+from hicra_verl.grams.text import fold, normalise
 
 BREAK = 0xFF  # a byte that no UTF-8 text holds: it is in no gram and is not a word character
 
@@ -33,7 +33,7 @@ def static_piece(raw: bytes | None) -> Piece:
         return Piece(b"", PARTIAL)
     flags = 0
     if text:
-        flags |= STARTS_SPACE * is_space(text[0]) | ENDS_SPACE * is_space(text[-1]) | ONLY_SPACE * text.isspace()
+        flags |= STARTS_SPACE * text[0].isspace() | ENDS_SPACE * text[-1].isspace() | ONLY_SPACE * text.isspace()
     return Piece(normalise(text).encode(), flags)
 
 
@@ -55,7 +55,7 @@ def resolve_run(raws: tuple[bytes, ...]) -> list[Piece]:
         undecodable = "\udc80" <= char <= "\udcff"
         width = 1 if undecodable else len(char.encode())
         holders = range(owner[position], owner[position + width - 1] + 1)
-        space = is_space(char)
+        space = char.isspace()
         if position == 0:
             first_is_space = space
         if undecodable:

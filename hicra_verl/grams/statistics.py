@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -13,10 +13,11 @@ import numpy as np
 
 from hicra_verl.grams.gramset import FUNCTIONS, GramSet
 from hicra_verl.grams.matcher import Bools, Ints
-from hicra_verl.grams.operations import with_grams, words_in
+from hicra_verl.grams.operations import words_in
 from hicra_verl.grams.text_matcher import TextMatcher, TokenisedCorpus, batches, visible_bytes
 
 MAX_PAIRED = 60  # of a solution's grams, how many count in pairs; bounds the table
+LEAST_WORDS = (1, 2, 3)
 
 
 @dataclass
@@ -71,10 +72,11 @@ def statistics(grams: GramSet, texts: Iterable[str], tokenizer: Any = None, tabl
     found = Statistics(0, zeros, zeros.copy(), zeros.copy(), dict.fromkeys(FUNCTIONS, 0), 0, {}, "", Counter())
     functions = np.array([FUNCTIONS.index(gram.function) for gram in grams])
     matcher = TextMatcher(grams)
-    subsets = {least: _at_least(grams, least) for least in (1, 2, 3)}
+    parts_of_set = {least: tuple(gram for gram in grams if words_in(gram) >= least) for least in LEAST_WORDS}
+    subsets = {least: replace(grams, grams=part) for least, part in parts_of_set.items() if part}
     compiled = {grams.grams: matcher}  # subsets are often the same: a large set takes seconds to compile
     for subset in subsets.values():
-        if subset is not None and subset.grams not in compiled:
+        if subset.grams not in compiled:
             compiled[subset.grams] = TextMatcher(subset)
     flagged, whole = Counter[int](), 0
     for batch in batches(texts):
@@ -100,25 +102,18 @@ def statistics(grams: GramSet, texts: Iterable[str], tokenizer: Any = None, tabl
             found.unit = "characters"
             whole += visible_bytes(batch)
             for least, subset in subsets.items():
-                if subset is not None:
-                    parts = compiled[subset.grams].match(batch)
-                    flagged[least] += sum(int(part.matches.planning_mask.sum()) for part in parts)
+                parts = compiled[subset.grams].match(batch)
+                flagged[least] += sum(int(part.matches.planning_mask.sum()) for part in parts)
         else:
             found.unit = "tokens"
             ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in batch]
             corpus = TokenisedCorpus(ids, table)
             whole += corpus.tokens
             for least, subset in subsets.items():
-                if subset is not None:
-                    flagged[least] += corpus.flagged_tokens(subset)
+                flagged[least] += corpus.flagged_tokens(subset)
     found.contained = contained(matcher)
-    found.shares = {least: flagged[least] / max(1, whole) for least in subsets}
+    found.shares = {least: flagged[least] / max(1, whole) for least in LEAST_WORDS}
     return found
-
-
-def _at_least(grams: GramSet, words: int) -> GramSet | None:
-    kept = [gram for gram in grams if words_in(gram) >= words]
-    return with_grams(grams, kept, grams.name, f"{words} words or more") if kept else None
 
 
 def contained(matcher: TextMatcher) -> list[tuple[int, int]]:

@@ -2,41 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from rich.table import Table
-
 from hicra_verl.grams.gramset import FUNCTIONS, GramSet
 from hicra_verl.grams.operations import words_in
 from hicra_verl.grams.statistics import Statistics, frequent_first
+from hicra_verl.tables import Table
 
 
-@dataclass(frozen=True)
-class TextTable:
-    """A table: its title, its columns, and its rows; the last column holds words, the others figures."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
-
-    def for_terminal(self) -> Table:
-        """The table as rich prints it."""
-        table = Table(title=self.title, title_justify="left")
-        for column in self.columns:
-            table.add_column(column, justify="left" if column == self.columns[-1] else "right")
-        for row in self.rows:
-            table.add_row(*row)
-        return table
-
-    def as_markdown(self) -> str:
-        """The table as Markdown, its title above it."""
-        head = f"**{self.title}**\n\n| {' | '.join(self.columns)} |"
-        rule = "|" + "|".join([" ---: "] * (len(self.columns) - 1) + [" --- "]) + "|"
-        rows = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in self.rows]
-        return "\n".join([head, rule, *rows, ""])
-
-
-def tables(grams: GramSet, found: Statistics, top: int | None = 20) -> list[TextTable]:
+def tables(grams: GramSet, found: Statistics, top: int | None = 20) -> list[Table]:
     """Every table of a set's statistics.
 
     Args:
@@ -47,7 +19,7 @@ def tables(grams: GramSet, found: Statistics, top: int | None = 20) -> list[Text
     of = f"{grams.name} on {found.solutions:,} texts"
     made = (_by_words, _by_function, _by_gram, _together, _inside)
     return [
-        TextTable(f"{of}: {title}", columns, rows[: top if make in made[2:] else None])
+        Table(f"{of}: {title}", columns, rows[: top if make in made[2:] else None], words=0, last_in_words=True)
         for make in made
         for title, columns, rows in [make(grams, found)]
     ]

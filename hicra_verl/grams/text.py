@@ -31,11 +31,6 @@ def fold(char: str) -> str:
     return char
 
 
-def is_space(char: str) -> bool:
-    """White space as Unicode defines it (Python's ``str.isspace``)."""
-    return char.isspace()
-
-
 def is_word(char: str) -> bool:
     """A letter, a digit or an underscore in any script: what the regular expression ``\\w`` matches."""
     return char.isalnum() or char == "_"

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from hicra_verl.grams.matcher import Bools, Ints
 from hicra_verl.grams.pieces import BREAK
-from hicra_verl.grams.text import fold, is_space
+from hicra_verl.grams.text import fold
 
 FILLER = 0xFE  # a byte that no UTF-8 text holds, and no break
 LONGEST_CHARACTER = 4  # bytes
@@ -23,7 +23,7 @@ _SPACE = 0x20
 
 _ASCII = bytes(range(128))
 _FOLDED = bytes(
-    code if code >= 128 else ord(" " if is_space(chr(code)) else fold(chr(code))) for code in range(256)
+    code if code >= 128 else ord(" " if chr(code).isspace() else fold(chr(code))) for code in range(256)
 )  # fmt: skip
 
 
@@ -116,4 +116,4 @@ def lay_out(data: bytes) -> Layout | None:
 
 @cache
 def _replacement(char: str) -> bytes:
-    return b" " if is_space(char) else fold(char).encode()
+    return b" " if char.isspace() else fold(char).encode()

@@ -84,7 +84,8 @@ class TextMatcher:
 
 def text_bytes(text: str) -> bytes:
     """The text as the tokens spelt it: where they spelt no character, decoding left U+FFFD; matching breaks there."""
-    return text.encode("utf-8", errors="replace").replace("\ufffd".encode(), b"\xff")
+    data = text.encode("utf-8", errors="replace")
+    return data.replace("\ufffd".encode(), b"\xff") if "\ufffd" in text else data
 
 
 def visible_bytes(texts: Iterable[str]) -> int:

@@ -10,7 +10,6 @@ from hicra_verl.metrics.table import Metric
 if TYPE_CHECKING:
     import torch
 
-    from hicra_verl.grams.matcher import Matches
     from hicra_verl.metrics.step import StepMetrics
     from hicra_verl.rollout import RolloutBatch
 
@@ -22,14 +21,6 @@ def _add(step: StepMetrics, batch: RolloutBatch, name: str, values: torch.Tensor
         planning = batch.planning_mask
         for kind, mask in (("planning", planning), ("execution", batch.response_mask & ~planning)):
             step.sums[f"{name}_{kind}"] += sign * float(values[mask].sum(dtype=torch.float64))
-
-
-def _add_nll(step: StepMetrics, batch: RolloutBatch, matches: Matches) -> None:
-    _add(step, batch, "nll", batch.log_probs, -1)
-
-
-def _add_entropy(step: StepMetrics, batch: RolloutBatch, matches: Matches) -> None:
-    _add(step, batch, "entropy", batch.entropies, 1)
 
 
 def _means(step: StepMetrics, name: str) -> dict[str, float]:
@@ -46,13 +37,15 @@ METRICS = [
     Metric("hicra/perplexity_{CLASS}", "perplexity", "ratio",
            "exp of the mean negative log-likelihood over planning or execution tokens, under the policy about to be "
            "updated, at the sampling temperature (as verl computes `old_log_probs`)", "paper",
-           lambda step: {kind: math.exp(mean) for kind, mean in _means(step, "nll").items()}, add=_add_nll),
+           lambda step: {kind: math.exp(mean) for kind, mean in _means(step, "nll").items()},
+           add=lambda step, batch, matches: _add(step, batch, "nll", batch.log_probs, -1)),
     Metric("hicra/perplexity_{CLASS}_relative", "relative perplexity", "ratio",
            "the same divided by its value at the run's first step", "paper",
            of="hicra/perplexity_{CLASS}", compare=lambda now, first: now / first,
            chart="Relative perplexity (1 at the first step)"),
     Metric("hicra/token_entropy_{CLASS}_nats", "token entropy", "nats",
            "mean entropy of the next-token distribution over planning or execution tokens", "paper",
-           lambda step: _means(step, "entropy"), add=_add_entropy, chart="Token entropy (nats)"),
+           lambda step: _means(step, "entropy"), chart="Token entropy (nats)",
+           add=lambda step, batch, matches: _add(step, batch, "entropy", batch.entropies, 1)),
 ]
 # fmt: on

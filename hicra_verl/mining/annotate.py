@@ -16,6 +16,7 @@ from pathlib import Path
 from hicra_verl.asking import Answers
 from hicra_verl.endpoint import Answer, Endpoint, Question, whole_characters
 from hicra_verl.grams.gramset import FUNCTIONS, GramSet
+from hicra_verl.grams.operations import with_grams
 from hicra_verl.mining.judging import Phrase
 from hicra_verl.spreadsheets import write_table
 
@@ -172,13 +173,8 @@ def annotated_set(grams: GramSet, judged: dict[str, Judgement], model: str, name
     for gram in grams:
         found = judged.get(gram.text)
         if found is not None and found.strategic:
-            kept.append(
-                replace(gram, function=found.function, source=f"{gram.source}; {model}: {found.reason}".lstrip("; "))
-            )
-    provenance = {
-        "from": f"{grams.name} ({grams.sha256[:12]})",
-        "judged_by": f"{model}, prompt version {PROMPT_VERSION}",
-        "judged": {"candidates": len(grams), "judged": len(judged), "strategic": len(kept)},
-        **dict(grams.provenance),
-    }
-    return GramSet(name, tuple(kept), f"{grams.name}, as judged by {model}", tuple(provenance.items()))
+            source = f"{gram.source}; {model}: {found.reason}".lstrip("; ")
+            kept.append(replace(gram, function=found.function, source=source))
+    description, by = f"{grams.name}, as judged by {model}", f"{model}, prompt version {PROMPT_VERSION}"
+    counts = {"candidates": len(grams), "judged": len(judged), "strategic": len(kept)}
+    return with_grams(grams, kept, name, description, judged_by=by, judged=counts)

@@ -212,10 +212,10 @@ def _ranked(texts: list[str], df: Ints, labels: Ints, cluster_df: Ints, keep: fl
         members.setdefault(label, []).append((text, count))
     ranked = sorted(members, key=lambda label: (-int(cluster_df[label]), label))
     kept = max(1, round(keep * len(ranked)))
-    listed = (tuple(sorted(members[label], key=lambda member: (-member[1], member[0]))) for label in ranked)
+    for found in members.values():
+        found.sort(key=lambda member: (-member[1], member[0]))
     return tuple(
-        Cluster(int(cluster_df[label]), place < kept, found)
-        for place, (label, found) in enumerate(zip(ranked, listed, strict=True))
+        Cluster(int(cluster_df[label]), place < kept, tuple(members[label])) for place, label in enumerate(ranked)
     )
 
 

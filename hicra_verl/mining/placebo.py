@@ -74,16 +74,15 @@ def make_placebo(
         pool.draw(length, counts[length][normalise(gram.text)])
         for gram, length in zip(reference, words_of, strict=True)
     ]
-    share = corpus.flagged_share(_as_set(reference, [text for _, text in chosen], seed))
+    share = corpus.flagged_share(_as_set(reference, chosen, seed))
     for _ in range(MAX_EXCHANGES):
         if abs(share - target) <= TOLERANCE * target:
-            texts = [text for _, text in chosen]
-            return _as_set(reference, texts, seed), {"reference": target, "placebo": share}
+            return _as_set(reference, chosen, seed), {"reference": target, "placebo": share}
         place = pool.rng.randrange(len(chosen))
         before, length = chosen[place], words_of[place]
         # The missing (or superfluous) tokens, in occurrences of a phrase of this length.
         chosen[place] = pool.draw(length, max(1.0, before[0] + (target - share) * corpus.tokens / length))
-        changed = corpus.flagged_share(_as_set(reference, [text for _, text in chosen], seed))
+        changed = corpus.flagged_share(_as_set(reference, chosen, seed))
         if abs(changed - target) < abs(share - target):
             share, rejected = changed, before
         else:
@@ -116,8 +115,7 @@ class _Pool:
         return candidates.pop(self.rng.randrange(low, high))
 
 
-def _as_set(reference: GramSet, texts: list[str], seed: int) -> GramSet:
-    grams = tuple(Gram(text, "other", f"random phrase, seed {seed}") for text in texts)
-    return GramSet(
-        f"placebo-{reference.name}-{seed}", grams, f"Random phrases that flag as many tokens as {reference.name}"
-    )
+def _as_set(reference: GramSet, chosen: list[tuple[int, str]], seed: int) -> GramSet:
+    grams = tuple(Gram(text, "other", f"random phrase, seed {seed}") for _, text in chosen)
+    description = f"Random phrases that flag as many tokens as {reference.name}"
+    return GramSet(f"placebo-{reference.name}-{seed}", grams, description)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hicra_verl.grams.gramset import FUNCTIONS, GramSet, save_grams
+from hicra_verl.grams.operations import with_grams
 from hicra_verl.mining.judging import Choice, Judgements, JudgingError, Phrase
 from hicra_verl.mining.local_page import Sitting
 
@@ -35,19 +36,11 @@ def reviewed_set(grams: GramSet, judged: dict[str, str], name: str, reviewer: st
         reviewer: who judged.
     """
     listed = [(gram, judged.get(gram.text)) for gram in grams]
-    kept = tuple(replace(gram, function=value) for gram, value in listed if value not in (None, REJECT))
+    kept = [replace(gram, function=value) for gram, value in listed if value is not None and value != REJECT]
     left = sum(value is None for _, value in listed)
-    provenance = {
-        "from": f"{grams.name} ({grams.sha256[:12]})",
-        "reviewed": {"by": reviewer, "candidates": len(grams), "judged": len(grams) - left, "accepted": len(kept)},
-        **dict(grams.provenance),
-    }
-    return GramSet(
-        name,
-        kept,
-        f"{len(kept)} of the {len(grams)} grams of {grams.name}, accepted and labelled by {reviewer}",
-        tuple(provenance.items()),
-    ), left
+    description = f"{len(kept)} of the {len(grams)} grams of {grams.name}, accepted and labelled by {reviewer}"
+    counts = {"by": reviewer, "candidates": len(grams), "judged": len(grams) - left, "accepted": len(kept)}
+    return with_grams(grams, kept, name, description, reviewed=counts), left
 
 
 def save_accepted(made: GramSet, output: Path) -> None:

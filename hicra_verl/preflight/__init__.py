@@ -25,14 +25,9 @@ def check(entry: Recipe, overrides: list[str]) -> list[Check]:
     from hicra_verl.recipes import words
 
     command = words(entry, overrides)
-    if entry.trains:
-        wants, checks = wanted.of_training(command)
-    else:
-        wants, checks = wanted.of_evaluation(command)
+    wants, checks = wanted.of_training(command) if entry.trains else wanted.of_evaluation(command)
     if wants is None:
         return checks
     with cluster.marker(wants.folders[0][1]) as marker:
         nodes, problem = cluster.ask_every_node(judge.request(wants, marker))
-    if problem is not None:
-        return [*checks, problem]
-    return [*checks, *judge.compare(wants, nodes)]
+    return [*checks, *([problem] if problem is not None else judge.compare(wants, nodes))]

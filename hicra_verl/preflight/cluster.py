@@ -38,7 +38,8 @@ def ask_every_node(request: dict[str, Any]) -> tuple[list[dict[str, Any]], Check
     """
     address = os.environ.get("RAY_ADDRESS")
     if not address:
-        return [_this_machine(request)], None
+        found, said = fresh_process("-m", "hicra_verl.preflight.node", given=json.dumps(request))
+        return [found or {"node": "this machine", "error": said}], None
     import ray
 
     try:
@@ -51,11 +52,6 @@ def ask_every_node(request: dict[str, Any]) -> tuple[list[dict[str, Any]], Check
         return _ray_nodes(request), None
     finally:
         ray.shutdown()
-
-
-def _this_machine(request: dict[str, Any]) -> dict[str, Any]:
-    found, said = fresh_process("-m", "hicra_verl.preflight.node", given=json.dumps(request))
-    return found or {"node": "this machine", "error": said}
 
 
 def _ray_nodes(request: dict[str, Any]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata as metadata
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,24 +59,12 @@ def request(wants: Wanted, marker: str | None) -> dict[str, Any]:
 
 def compare(wants: Wanted, nodes: Facts) -> list[Check]:
     """The checks, in the order of the report."""
-    silent = [node for node in nodes if "error" in node]
-    checks = [
-        Check("nodes", node["node"], node["error"], False, f"{INSTALL} on this node, the same version as here")
-        for node in silent
-    ]
-    nodes = [node for node in nodes if "error" not in node]
-    if not nodes:
-        return checks
-    return [
-        *checks,
-        *_data(wants, nodes),
-        *_paths(wants, nodes),
-        *_software(wants, nodes),
-        *_disk(wants, nodes),
-        *_loggers(wants, nodes),
-        *_gpus(wants, nodes),
-        *_estimate(wants, nodes),
-    ]
+    remedy = f"{INSTALL} on this node, the same version as here"
+    checks = [Check("nodes", node["node"], node["error"], False, remedy) for node in nodes if "error" in node]
+    if answered := [node for node in nodes if "error" not in node]:
+        for part in (_data, _paths, _software, _disk, _loggers, _gpus, _estimate):
+            checks += part(wants, answered)
+    return checks
 
 
 def _on(nodes: Facts) -> str:
@@ -95,8 +84,7 @@ def _benchmarks_beside(wants: Wanted) -> list[str]:
     return [name for benchmarks in tables if validation & set(benchmarks) for name in benchmarks]
 
 
-def _data(wants: Wanted, nodes: Facts) -> list[Check]:
-    checks = []
+def _data(wants: Wanted, nodes: Facts) -> Iterator[Check]:
     beside = _benchmarks_beside(wants)
     for setting, path in wants.files:
         name = Path(path).stem
@@ -104,17 +92,18 @@ def _data(wants: Wanted, nodes: Facts) -> list[Check]:
         prepare = f"`hicra data {name} --template {folder.name} -o {folder.parent}`"
         missing = _on([node for node in nodes if node["files"][path] is None])
         if missing:
-            checks.append(Check("data", name, f"{path} is not there{missing}", False, f"{prepare}, on a shared disk"))
+            yield Check("data", name, f"{path} is not there{missing}", False, f"{prepare}, on a shared disk")
         elif len({node["files"][path] for node in nodes}) > 1:
-            checks.append(Check("data", name, f"{path} differs from node to node", False, "put it on a shared disk"))
+            yield Check("data", name, f"{path} differs from node to node", False, "put it on a shared disk")
         elif os.path.exists(path):
             training = setting == "data.train_files"
-            checks.append(_count(name, setting, Path(path), prepare, beside if training else []))
-    return checks
+            found, remedy = _count(setting, Path(path), prepare, beside if training else [])
+            yield Check("data", name, found, not remedy, remedy)
 
 
-def _count(name: str, setting: str, path: Path, prepare: str, beside: list[str]) -> Check:
-    """A file against the account that `hicra data` wrote beside it: its rows, and the benchmarks it was cleared of."""
+def _count(setting: str, path: Path, prepare: str, beside: list[str]) -> tuple[str, str]:
+    """A file against the account that `hicra data` wrote beside it, its rows and the benchmarks it was cleared of: what
+    was found, and what to do if that is wrong."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -123,24 +112,23 @@ def _count(name: str, setting: str, path: Path, prepare: str, beside: list[str])
     try:
         rows = pq.read_metadata(path).num_rows
     except (OSError, pa.ArrowException) as error:
-        return Check("data", name, f"{path}: cannot be read ({error})", False, prepare)
+        return f"{path}: cannot be read ({error})", prepare
     account = path.with_suffix(".json")
     if not account.exists():
-        return Check("data", name, f"{rows:,} problems ({setting}; no account beside it, so not by `hicra data`)")
+        return f"{rows:,} problems ({setting}; no account beside it, so not by `hicra data`)", ""
     try:
         said = read_json(account, prepare)
     except InputError as error:
-        return Check("data", name, str(error), False, prepare)
+        return str(error), prepare
     if said.get("problems") != rows:
-        found = f"{path}: {rows:,} problems, but its account says {short(said.get('problems'))}"
-        return Check("data", name, found, False, prepare)
+        return f"{path}: {rows:,} problems, but its account says {short(said.get('problems'))}", prepare
     if said.get("output_sha256") != sha256_of(path):
-        return Check("data", name, f"{path}: not the file its account was written for", False, prepare)
+        return f"{path}: not the file its account was written for", prepare
     left = [benchmark for benchmark in beside if benchmark not in (said.get("cleared_of") or [])]
     if left:
         remedy = f"`hicra data {' '.join(left)}` to the same folder first, then {prepare}"
-        return Check("data", name, f"not cleared of {', '.join(left)}, which are evaluated", False, remedy)
-    return Check("data", name, f"{rows:,} problems ({setting})")
+        return f"not cleared of {', '.join(left)}, which are evaluated", remedy
+    return f"{rows:,} problems ({setting})", ""
 
 
 def _paths(wants: Wanted, nodes: Facts) -> list[Check]:
@@ -157,9 +145,8 @@ def _paths(wants: Wanted, nodes: Facts) -> list[Check]:
         reasons = {node["node"]: node["unwritable"][path] for node in nodes if path in node["unwritable"]}
         if reasons:
             said = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
-            checks.append(
-                Check("paths", setting, f"not writable ({said})", False, "set OUTPUT_DIR to a folder that is")
-            )
+            remedy = "set OUTPUT_DIR to a folder that is"
+            checks.append(Check("paths", setting, f"not writable ({said})", False, remedy))
     apart = _on([node for node in nodes if not node["sees_marker"]])
     if apart:
         remedy = "set OUTPUT_DIR to a shared disk: each node writes its part of a checkpoint, and reads all parts"
@@ -223,25 +210,25 @@ def _grams(wants: Wanted, nodes: Facts) -> Check:
     return Check("grams", wants.grams, f"sha256 {hashes[0]} on {len(nodes)} of {len(nodes)}")
 
 
-def _disk(wants: Wanted, nodes: Facts) -> list[Check]:
+def _disk(wants: Wanted, nodes: Facts) -> Iterator[Check]:
     setting, path = wants.folders[0]
     free_gb = min(node["free_bytes"][path] for node in nodes) / 1e9
     if wants.cost is None:
-        return [Check("disk", setting, f"{rounded(free_gb)} GB free; the model's size is not known")]
+        yield Check("disk", setting, f"{rounded(free_gb)} GB free; the model's size is not known")
+        return
     enough = free_gb > wants.cost.disk_gb
     remedy = "" if enough else "free some, set OUTPUT_DIR elsewhere, or lower trainer.max_actor_ckpt_to_keep"
     found = f"{rounded(free_gb)} GB free, about {rounded(wants.cost.disk_gb)} GB wanted (estimate)"
-    return [Check("disk", setting, found, enough, remedy)]
+    yield Check("disk", setting, found, enough, remedy)
 
 
-def _loggers(wants: Wanted, nodes: Facts) -> list[Check]:
+def _loggers(wants: Wanted, nodes: Facts) -> Iterator[Check]:
     from verl.utils.tracking import Tracking
 
-    checks = []
     for name in wants.loggers:
         if name not in Tracking.supported_backend:
             known = ", ".join(Tracking.supported_backend)
-            checks.append(Check("logger", name, "verl knows no such logger", False, f"LOGGER takes a list of {known}"))
+            yield Check("logger", name, "verl knows no such logger", False, f"LOGGER takes a list of {known}")
         elif name == "wandb":
             asks = _on([node for node in nodes if not node["wandb"]])
             remedy = (
@@ -249,35 +236,35 @@ def _loggers(wants: Wanted, nodes: Facts) -> list[Check]:
                 """LOGGER='["console","file"]'"""
             )
             how = ", ".join(sorted({node["wandb"] for node in nodes}))
-            checks.append(Check("logger", name, f"no key{asks}" if asks else how, not asks, asks and remedy))
+            yield Check("logger", name, f"no key{asks}" if asks else how, not asks, asks and remedy)
     if wants.loggers and "file" not in wants.loggers:
         remedy = """LOGGER='["console","wandb","file"]'"""
-        checks.append(Check("logger", "file", "left out: `hicra dynamics` will find no metrics", False, remedy))
-    return checks
+        yield Check("logger", "file", "left out: `hicra dynamics` will find no metrics", False, remedy)
 
 
-def _gpus(wants: Wanted, nodes: Facts) -> list[Check]:
+def _gpus(wants: Wanted, nodes: Facts) -> Iterator[Check]:
     if wants.device == "cpu":
-        return [Check("GPUs", "device", "cpu: none needed")]
+        yield Check("GPUs", "device", "cpu: none needed")
+        return
     fit = [node["node"] for node in nodes if len(node["gpu_bytes"]) >= wants.gpus_each]
     found = f"{wants.gpus_each} or more on {len(fit)} of {len(nodes)} nodes; {wants.nodes} x {wants.gpus_each} wanted"
     remedy = "set NNODES and GPUS_PER_NODE to what there is, or start Ray on more nodes and set RAY_ADDRESS"
     enough = len(fit) >= wants.nodes
-    return [Check("GPUs", "nodes x GPUs", found, enough, "" if enough else remedy)]
+    yield Check("GPUs", "nodes x GPUs", found, enough, "" if enough else remedy)
 
 
-def _estimate(wants: Wanted, nodes: Facts) -> list[Check]:
+def _estimate(wants: Wanted, nodes: Facts) -> Iterator[Check]:
     cost = wants.cost
     if cost is None:
-        return [Check("estimate", "cost", f"none: the shape of {wants.model} is not known")]
+        yield Check("estimate", "cost", f"none: the shape of {wants.model} is not known")
+        return
     hours = f"about {rounded(cost.total_hours)} h, {rounded(cost.gpu_hours)} GPU-hours"
     parts = ", ".join(f"{name} {rounded(value)}" for name, value in cost.hours.items())
-    checks = [Check("estimate", "time", f"{hours} on A100-80G ({parts}); never measured")]
+    yield Check("estimate", "time", f"{hours} on A100-80G ({parts}); never measured")
     if cost.memory_gb:
         sizes = [size / 1e9 for node in nodes for size in node["gpu_bytes"]]
         limit, whose = (min(sizes), "the smallest GPU") if sizes else (GPU_GB, "an A100-80G")
         fits = cost.memory_gb < limit
         remedy = "" if fits else "more GPUs, or a lower actor_rollout_ref.actor.ppo_max_token_len_per_gpu"
         found = f"about {rounded(cost.memory_gb)} GB a GPU in the update, of {rounded(limit)} ({whose}); never measured"
-        checks.append(Check("estimate", "memory", found, fits, remedy))
-    return checks
+        yield Check("estimate", "memory", found, fits, remedy)

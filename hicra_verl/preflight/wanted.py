@@ -12,7 +12,7 @@ from typing import Any
 from hicra_verl.doctor import Check
 from hicra_verl.recipe_costs import Cost, evaluation_cost, training_cost
 from hicra_verl.recipes import RecipeError
-from hicra_verl.verl_formats.checkpoints import whole_number
+from hicra_verl.records import whole_number
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from hicra_verl.training.initial import FILE as INITIAL
 COMMAND_CHARACTERS = 100_000  # of a recorded command
 VALUE_CHARACTERS = 2_000
 CONFIGURATIONS = ("config.yaml", ".hydra/config.yaml")
-ENVIRONMENT = "hicra_environment.json"
 
 _SETTING = re.compile(r"[+~]{0,2}([A-Za-z_][\w.@/-]*)=(.*)", re.DOTALL)
 
@@ -31,8 +30,8 @@ def folder_of(path: Path) -> Path:
 def recorded_files(path: Path) -> list[Path]:
     """The files that say how a run was started; they may be missing. No output may replace one."""
     folder = folder_of(path)
-    kept = [folder / "checkpoints" / name for name in (INITIAL, ENVIRONMENT)]
-    return [folder / "command.txt", *(folder / name for name in (*CONFIGURATIONS, INITIAL, ENVIRONMENT)), *kept]
+    names = ("command.txt", *CONFIGURATIONS, INITIAL, f"checkpoints/{INITIAL}")
+    return [folder / name for name in names]
 
 
 def recorded_command(path: Path) -> str:
@@ -70,15 +69,14 @@ def configuration(path: Path, counted: GramSet, gaps: list[str]) -> dict[str, An
     """
     command = recorded_command(path)
     settings: dict[str, Any] = {**_saved(path, gaps), **settings_of(command)}
-    environment = _first(path, ENVIRONMENT, gaps)
-    initial = _first(path, INITIAL, gaps)
-    versions = environment.get("versions")
+    initial = _initial(path, gaps)
+    versions = initial.get("versions")
     own = initial.get("grams")
     return {
         "command": command,
         "settings": settings,
         "versions": {str(name): str(one) for name, one in versions.items()} if isinstance(versions, dict) else {},
-        "git": redact(str(environment.get("git") or "")),
+        "git": redact(str(initial.get("git") or "")),
         "grams": {
             "name": counted.name,
             "sha256": counted.sha256,
@@ -87,8 +85,8 @@ def configuration(path: Path, counted: GramSet, gaps: list[str]) -> dict[str, An
     }
 
 
-def _first(path: Path, name: str, gaps: list[str]) -> dict[str, Any]:
-    for file in (folder_of(path) / name, folder_of(path) / "checkpoints" / name):
+def _initial(path: Path, gaps: list[str]) -> dict[str, Any]:
+    for file in (folder_of(path) / INITIAL, folder_of(path) / "checkpoints" / INITIAL):
         if file.is_file():
             try:
                 return read_json(file, "remove it to leave it out")

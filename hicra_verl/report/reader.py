@@ -14,7 +14,8 @@ import numpy as np
 from hicra_verl.files import writing
 from hicra_verl.grams.gramset import FUNCTIONS
 from hicra_verl.grams.matcher import Ints
-from hicra_verl.grams.text_matcher import TextMatcher, TextMatches, text_bytes, visible_bytes
+from hicra_verl.grams.pieces import BREAK
+from hicra_verl.grams.text_matcher import TextMatcher, TextMatches, text_bytes
 from hicra_verl.metrics.step import StepMetrics
 from hicra_verl.report.advantages import grpo_advantages
 from hicra_verl.report.pieces import ROWS_PER_TEXT, WORD_SHARDS, Store, as_json
@@ -103,7 +104,7 @@ class Reader:
             lists["turns"].append(turn_count(turns, fields))
             self._uids.append(str(fields.get("uid", "")))
             self.found.characters += len(rollout.response)
-            self.words.add(row, set(words_of(rollout.response)))
+            self.words.add(row, words_of(rollout.response))
             self._traced.add(row, rollout.group, rollout.score, rollout.response)
             further = {name: _shown(value) for name, value in fields.items() if name not in _KNOWN}
             if turns:
@@ -118,7 +119,7 @@ class Reader:
             matches, base = heard.matches, heard.texts.start
             data = [text_bytes(rollouts[number].response) for number in heard.texts]
             flagged = np.add.reduceat(matches.planning_mask[0], heard.starts, dtype=np.int64)
-            visible = [_visible(rollouts[n].response, one) for n, one in zip(heard.texts, data, strict=True)]
+            visible = list(map(_visible, data))
             self._lists["planning"] += (flagged / np.maximum(visible, 1)).tolist()
             gram, owner = matches.gram[matches.counted], heard.owner[matches.counted] - base
             begin = matches.first_token[matches.counted] - heard.starts[owner]
@@ -127,7 +128,7 @@ class Reader:
             bounds = np.searchsorted(owner, np.arange(len(data) + 1))
             for number, (start, stop) in enumerate(pairwise(bounds.tolist())):
                 if start < stop and not data[number].isascii():
-                    units = np.concatenate([[0], np.cumsum(_UNITS[np.frombuffer(data[number], dtype=np.uint8)])])
+                    units = _units_before(data[number])
                     begin[start:stop], end[start:stop] = units[begin[start:stop]], units[end[start:stop]]
             whole = np.stack([begin, end, self._function[gram], gram], axis=1)
             marks += [whole[a:b].ravel().tolist() for a, b in pairwise(bounds.tolist())]
@@ -227,15 +228,29 @@ class Reader:
 
 
 _KNOWN = {"input", "output", "score", "step"}
+_ASCII = bytes(range(128))
 _WHITE = bytes(code for code in range(128) if chr(code).isspace())
 # UTF-16 units that a byte of UTF-8 begins: a character beyond U+FFFF takes two. 0xff stands for U+FFFD.
 _UNITS = np.array(
-    [1 if code < 0x80 or 0xC0 <= code < 0xF0 or code == 0xFF else 2 if code >= 0xF0 else 0 for code in range(256)]
+    [1 if code < 0x80 or 0xC0 <= code < 0xF0 or code == 0xFF else 2 if code >= 0xF0 else 0 for code in range(256)],
+    dtype=np.uint8,
 )
 
 
-def _visible(text: str, data: bytes) -> int:
-    return len(data.translate(None, _WHITE)) if data.isascii() else visible_bytes([text])
+def _units_before(data: bytes) -> Ints:
+    """(N + 1,) how many UTF-16 units stand before each byte of a text."""
+    found = np.zeros(len(data) + 1, dtype=np.int64)
+    np.cumsum(_UNITS[np.frombuffer(data, dtype=np.uint8)], out=found[1:])
+    return found
+
+
+def _visible(data: bytes) -> int:
+    """Bytes of a text without its white space."""
+    shown = len(data.translate(None, _WHITE))
+    if data.isascii():
+        return shown
+    others = data.translate(None, _ASCII + bytes([BREAK])).decode()
+    return shown - sum(len(char.encode()) for char in others if char.isspace())
 
 
 def _around(data: bytes, begin: int, end: int) -> tuple[str, str]:

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from hicra_verl.files import write_json
-from hicra_verl.records import read_json
+from hicra_verl.records import read_json, whole_number
 from hicra_verl.training.rules import Metric, StagesError
-from hicra_verl.verl_formats.checkpoints import step_folder, tracked_step, whole_number
+from hicra_verl.verl_formats.checkpoints import step_folder, tracked_step
 
 FOLDER = "best"
 RECORD = "best.json"
@@ -48,29 +48,32 @@ class BestKeeper:
             return
         if step == 0 or tracked_step(self._run) != step:
             return  # validated between two checkpoints
-        again = best is not None and best["step"] == step  # by a run that goes on from it
-        how = best["kept_as"] if best is not None and again else self._place(step)
+        if best is not None and best["step"] == step:  # by a run that goes on from it
+            how = best["kept_as"]
+        else:
+            how = self._place(step, None if best is None else step_folder(self._folder, best["step"]))
         record = {"step": step, "metric": self._metric.metric, "value": value, "kept_as": how}
         write_json(self._folder / RECORD, record, indent=None)
         self._remove_all_but(step_folder(self._folder, step))
         print(f"[hicra] step {step} is the best so far: {self._metric.metric} {value:.4g}, kept as {how}", flush=True)
 
-    def _place(self, step: int) -> str:
+    def _place(self, step: int, best: Path | None) -> str:
         whole, temporary = step_folder(self._folder, step), self._folder / f".global_step_{step}"
         self._folder.mkdir(exist_ok=True)
-        best = read_best(self._run)
-        self._remove_all_but(None if best is None else step_folder(self._folder, best["step"]))
-        how = "hard links"
-        try:
-            shutil.copytree(step_folder(self._run, step), temporary, copy_function=os.link)
-        except (OSError, shutil.Error) as error:
-            if not _means_no_links(error):
-                raise
-            how = "a copy (this file system has no hard links)"
-            shutil.rmtree(temporary, ignore_errors=True)
-            shutil.copytree(step_folder(self._run, step), temporary)
+        self._remove_all_but(best)
+        copied = []
+
+        def link(source: str, target: str) -> None:
+            try:
+                os.link(source, target)
+            except OSError as error:
+                if error.errno not in NO_LINKS:
+                    raise
+                copied.append(shutil.copy2(source, target))
+
+        shutil.copytree(step_folder(self._run, step), temporary, copy_function=link)
         temporary.rename(whole)
-        return how
+        return "a copy (this file system has no hard links)" if copied else "hard links"
 
     def _remove_all_but(self, kept: Path | None) -> None:
         """Remove checkpoints, and what a kill left of them; none is ever half there under its own name."""
@@ -78,14 +81,6 @@ class BestKeeper:
             if folder.is_dir() and folder != kept:
                 hidden = folder if folder.name.startswith(".") else folder.rename(folder.with_name(f".{folder.name}"))
                 shutil.rmtree(hidden, ignore_errors=True)
-
-
-def _means_no_links(error: OSError) -> bool:
-    # copytree collects the errors of single files, as texts.
-    if isinstance(error, shutil.Error):
-        texts = {os.strerror(number) for number in NO_LINKS}
-        return all(any(text in str(reason) for text in texts) for _, _, reason in error.args[0])
-    return error.errno in NO_LINKS
 
 
 def read_best(run: Path) -> dict[str, Any] | None:

@@ -45,9 +45,11 @@ def _read(run: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     kept = read_json(path, "move it away; the metrics of one step are lost")
-    rows = kept.get("data")
-    if not isinstance(kept.get("step"), int) or not isinstance(rows, dict):
-        raise InputError("does not hold a step and its metrics", file=path, remedy="move it away")
-    if not all(isinstance(value, int | float) for value in rows.values()):
-        raise InputError("holds metrics that are no numbers", file=path, remedy="move it away")
+    data = kept.get("data")
+    if (
+        not isinstance(kept.get("step"), int)
+        or not isinstance(data, dict)
+        or not all(isinstance(value, int | float) for value in data.values())
+    ):
+        raise InputError("does not hold a step and its metrics as numbers", file=path, remedy="move it away")
     return kept

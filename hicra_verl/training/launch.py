@@ -8,6 +8,7 @@ needs goes there, and relative paths become absolute.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,11 +46,7 @@ def settings_of(command: list[str]) -> dict[str, str]:
 
 def setting_words(settings: Mapping[str, Any]) -> list[str]:
     """Settings as ``key=value`` words: a text stands as it is, true, false and null as Hydra writes them."""
-    plain = {True: "true", False: "false", None: "null"}
-    return [
-        f"{key}={plain[value] if value is None or value is True or value is False else value}"
-        for key, value in settings.items()
-    ]
+    return [f"{key}={json.dumps(it) if isinstance(it, bool | None) else it}" for key, it in settings.items()]
 
 
 def environment_words(given: Mapping[str, str], environment: Mapping[str, str], names: set[str]) -> list[str]:
@@ -85,12 +82,7 @@ def value_of(word: str) -> object:
 
 
 def absolute_words(command: list[str], folder: Path) -> list[str]:
-    """The command, with the relative paths of the settings above made absolute.
-
-    Args:
-        command: a verl command.
-        folder: what they are relative to.
-    """
+    """A verl command, with the relative paths of the settings above made absolute, from ``folder`` on."""
     return [_absolute_word(word, folder) for word in command]
 
 
@@ -100,8 +92,6 @@ def _absolute_word(word: str, folder: Path) -> str:
     if not equals or key not in (*WRITTEN, *DATA, *FILE_OR_NAME):
         return word
     value = value_of(word)
-    if value is None:
-        return word
     texts = value if isinstance(value, list) else [value]
     paths = [_absolute(text, folder, must_exist=key in FILE_OR_NAME) for text in texts]
     if paths == texts:

@@ -38,33 +38,20 @@ def wait_for_nodes(wanted: int, gpus: int, limit_s: float) -> str | None:
     import ray
 
     address = os.environ["RAY_ADDRESS"]
+    host, _, port = address.rpartition(":")
     deadline = time.monotonic() + limit_s
-    missing: str | None = None
     while True:
         try:
-            missing = _no_answer(address)
-            if missing is None:
-                if not ray.is_initialized():
-                    ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-                missing = short_of(ray.nodes(), wanted, gpus)
-        except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:  # half up, or it refuses the token
+            socket.create_connection((host, int(port)), timeout=5).close()  # Ray itself would try for minutes
+            if not ray.is_initialized():
+                ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+            missing = short_of(ray.nodes(), wanted, gpus)
+        except (OSError, RuntimeError, ray.exceptions.RayError) as error:  # not up, half up, or it refuses the token
             missing = f"no cluster answers ({str(error).splitlines()[0]})"
         if missing is None or time.monotonic() > deadline:
-            break
+            ray.shutdown()
+            return missing
         time.sleep(1)
-    if ray.is_initialized():
-        ray.shutdown()
-    return missing
-
-
-def _no_answer(address: str) -> str | None:
-    """Ray itself tries for minutes; a port that is not open yet is no reason to."""
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=5).close()
-    except OSError as error:
-        return f"no cluster answers ({error})"
-    return None
 
 
 def main() -> int:

@@ -102,7 +102,7 @@ def only(mapping: Any, allowed: tuple[str, ...], where: str) -> dict[str, Any]:
 
 def read_metric(data: Any, where: str) -> Metric:
     """``{metric: NAME}`` of a plan."""
-    return Metric(_name(only(data, ("metric",), where), where))
+    return Metric(_metric_name(only(data, ("metric",), where), where))
 
 
 def read_rule(data: Any, where: str) -> Rule:
@@ -117,36 +117,34 @@ def read_rule(data: Any, where: str) -> Rule:
             "window: 3 instead of falling and in_a_row"
         )
     fields = only(data, ("metric", "above", "in_a_row", "falls_by_noise", "window"), where)
-    name = _name(fields, where)
     if ("above" in fields) == ("falls_by_noise" in fields):
         raise StagesError(f"{where}: give either above: NUMBER or falls_by_noise: NUMBER")
-    for field in {"in_a_row", "window"} & set(fields):
-        if field == ("window" if "above" in fields else "in_a_row"):
-            raise StagesError(f"{where}.{field}: above goes with in_a_row, falls_by_noise with window")
-    if "above" in fields:
-        return Above(name, _number(fields, "above", where), _whole(fields, "in_a_row", where))
-    falls_by = _number(fields, "falls_by_noise", where)
-    if falls_by <= 0:
-        raise StagesError(f"{where}.falls_by_noise: expected a number above 0, got {falls_by:g}")
-    return Falls(name, falls_by, _whole(fields, "window", where))
+    limit, count, other = (
+        ("above", "in_a_row", "window") if "above" in fields else ("falls_by_noise", "window", "in_a_row")
+    )
+    if other in fields:
+        raise StagesError(f"{where}.{other}: above goes with in_a_row, falls_by_noise with window")
+    name = _metric_name(fields, where)
+    number = _number(fields, limit, where, (int, float), "a number")
+    times = _number(fields, count, where, (int,), "a whole number of at least 1", above=0)
+    if limit == "above":
+        return Above(name, number, times)
+    if number <= 0:
+        raise StagesError(f"{where}.falls_by_noise: expected a number above 0, got {number:g}")
+    return Falls(name, number, times)
 
 
-def _name(fields: dict[str, Any], where: str) -> str:
+def _metric_name(fields: dict[str, Any], where: str) -> str:
     name = fields.get("metric")
     if not isinstance(name, str):
         raise StagesError(f"{where}.metric: expected the name of a metric that verl logs")
     return name
 
 
-def _number(fields: dict[str, Any], field: str, where: str) -> float:
-    value = fields[field]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST:
-        raise StagesError(f"{where}.{field}: expected a number, got {repr(value)[:60]}")
-    return value
-
-
-def _whole(fields: dict[str, Any], field: str, where: str) -> int:
+def _number(
+    fields: dict[str, Any], field: str, where: str, kinds: tuple[type, ...], expected: str, above: float = -LARGEST
+) -> Any:
     value = fields.get(field, 1)
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < LARGEST:
-        raise StagesError(f"{where}.{field}: expected a whole number of at least 1, got {repr(value)[:60]}")
+    if type(value) not in kinds or not above < value < LARGEST:
+        raise StagesError(f"{where}.{field}: expected {expected}, got {repr(value)[:60]}")
     return value

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import math
 import pickle
-from dataclasses import dataclass, field, replace
+from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,34 +19,6 @@ from hicra_verl.rollout import RolloutBatch
 
 STATE_FILE = "hicra_state.pt"
 """What a selector or shaper keeps beside the checkpoint of a step."""
-
-
-@dataclass
-class AdvantageSums:
-    """Sums over a step of the advantages before and after shaping, and of the selected tokens."""
-
-    changed_tokens: int = 0
-    selected: float = 0.0
-    base: dict[str, float] = field(default_factory=lambda: {"planning": 0.0, "execution": 0.0})
-    shaped: dict[str, float] = field(default_factory=lambda: {"planning": 0.0, "execution": 0.0})
-
-    def add(self, base: torch.Tensor, shaped: torch.Tensor, mask: torch.Tensor, batch: RolloutBatch) -> None:
-        """Add a batch; the advantages and the mask are (B, T)."""
-        self.changed_tokens += int((base != shaped).sum())
-        self.selected += float(mask.sum(dtype=torch.float64))
-        for total, values in ((self.base, base), (self.shaped, shaped)):
-            on_planning = float(values[batch.planning_mask].sum(dtype=torch.float64))
-            total["planning"] += on_planning
-            total["execution"] += float((values * batch.response_mask).sum(dtype=torch.float64)) - on_planning
-
-    def metrics(self, counts: dict[str, int]) -> dict[str, float]:
-        """Means over planning and over execution tokens, whose numbers are ``counts``."""
-        metrics = {"tokens_changed": float(self.changed_tokens)}
-        for kind, count in counts.items():
-            if count:
-                metrics[f"advantage_{kind}_base/mean"] = self.base[kind] / count
-                metrics[f"advantage_{kind}_shaped/mean"] = self.shaped[kind] / count
-        return metrics
 
 
 class Shaping:
@@ -64,7 +37,7 @@ class Shaping:
         self._both = {"selector": self.selector, "shaper": self.shaper}
         self._stateful = {kind: each for kind, each in self._both.items() if each.stateful and not config.measure_only}
         self._any_selected = config.allow_no_match
-        self._sums = AdvantageSums()
+        self._sums: defaultdict[str, float] = defaultdict(float)  # over the batches since the last report
         self._read(self._written(), "what state_dict() returns")  # rather now than when the run is resumed
 
     @torch.no_grad()
@@ -89,8 +62,18 @@ class Shaping:
         shaped = torch.where(batch.response_mask, shaped.to(base.dtype), base)
         if not math.isfinite(float(shaped.sum(dtype=torch.float64))):  # finite floats do not overflow a double
             raise HicraError(f"the shaper {self.shaper.name} returned infinite values or NaN")
-        self._sums.add(base, shaped, mask, batch)
+        self._add(base, shaped, mask, batch)
         return shaped
+
+    def _add(self, base: torch.Tensor, shaped: torch.Tensor, mask: torch.Tensor, batch: RolloutBatch) -> None:
+        """Add a batch to the sums; the advantages and the mask are (B, T)."""
+        self._sums["changed"] += float((base != shaped).sum())
+        self._sums["selected"] += float(mask.sum(dtype=torch.float64))
+        for which, values in (("base", base), ("shaped", shaped)):
+            on_planning = float(values[batch.planning_mask].sum(dtype=torch.float64))
+            self._sums[f"advantage_planning_{which}"] += on_planning
+            everywhere = float((values * batch.response_mask).sum(dtype=torch.float64))
+            self._sums[f"advantage_execution_{which}"] += everywhere - on_planning
 
     def _refuse_no_selection(self, mask: torch.Tensor, batch: RolloutBatch) -> None:
         if not self._any_selected and not mask.any() and batch.response_mask.any():
@@ -108,10 +91,13 @@ class Shaping:
             tokens: the policy's own tokens since then.
             planning_tokens: those of them in strategic grams.
         """
-        sums, self._sums = self._sums, AdvantageSums()
-        found = sums.metrics({"planning": planning_tokens, "execution": tokens - planning_tokens})
+        sums, self._sums = self._sums, defaultdict(float)
+        counts = {"planning": planning_tokens, "execution": tokens - planning_tokens}
+        means = {f"advantage_{kind}_{which}": n for kind, n in counts.items() if n for which in ("base", "shaped")}
+        found = {"tokens_changed": sums["changed"]}
+        found.update({f"{name}/mean": sums[name] / count for name, count in means.items()})
         if self.selector.name != "grams":
-            found["selected_fraction"] = sums.selected / tokens
+            found["selected_fraction"] = sums["selected"] / tokens
         for kind, extension in self._both.items():
             found.update({f"{kind}/{name}": value for name, value in extension.metrics().items()})
         return found

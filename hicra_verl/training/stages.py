@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hicra_verl.files import make_folder, write_json
+from hicra_verl.files import write_json
 from hicra_verl.records import read_json
 from hicra_verl.training.best import BestKeeper
 from hicra_verl.training.rules import LARGEST, Metric, Rule, StagesError, only, read_metric, read_rule
@@ -50,10 +50,6 @@ class Plan:
     stages: tuple[Stage, ...]
     stop: Rule | None
     best: Metric | None
-
-    def controlled_settings(self) -> set[str]:
-        """Every verl setting that some stage sets."""
-        return {key for stage in self.stages for key in stage.settings}
 
 
 def load_plan(path: Path) -> Plan:
@@ -106,6 +102,10 @@ def _is_setting(key: Any, value: Any) -> bool:
 # --- the state both processes share ----------------------------------------------------------------------------------
 
 
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < LARGEST
+
+
 @dataclass
 class State:
     """Where a run is in its plan.
@@ -137,31 +137,28 @@ class State:
                 name: [(int(s), float(v)) for s, v in pairs] for name, pairs in data["readings"].items()
             }
             state = cls(**data)
-            state._check()
+            decision = state.decision
+            holds = {
+                "stage": _is_count(state.stage),
+                "launches": _is_count(state.launches),
+                "decision": decision is None
+                or (
+                    _is_count(decision["at_step"])
+                    and isinstance(decision["why"], str)
+                    and (decision["to"] == STOP or _is_count(decision["to"]))
+                ),
+                "history": isinstance(state.history, list),
+                "stopped": isinstance(state.stopped, str | None),
+            }
+            if wrong := [name for name, right in holds.items() if not right]:
+                raise ValueError(f"{wrong[0]} is wrong")  # a hand, or another program, has been at the file
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             raise StagesError(f"{path}: not the state of a staged run ({error}); move it away to begin anew") from error
         return state
 
-    def _check(self) -> None:
-        """Raises a ValueError where a hand, or another program, has been at the file."""
-        decision = self.decision
-        holds = {
-            "stage": type(self.stage) is int and self.stage >= 0,
-            "launches": type(self.launches) is int and 0 <= self.launches < LARGEST,
-            "decision": decision is None
-            or (
-                (type(decision["at_step"]) is int and isinstance(decision["why"], str))
-                and (decision["to"] == STOP or (type(decision["to"]) is int and decision["to"] >= 0))
-            ),
-            "history": isinstance(self.history, list),
-            "stopped": self.stopped is None or isinstance(self.stopped, str),
-        }
-        if wrong := [name for name, right in holds.items() if not right]:
-            raise ValueError(f"{wrong[0]} is wrong")
-
     def save(self, path: Path) -> None:
         """Replace the file in one move: readers see the old state or the new one."""
-        write_json(make_folder(path.parent) / path.name, vars(self))
+        write_json(path, vars(self))
 
     def recover(self, saved_step: int, plan: Plan, obey_stop: bool = True) -> None:
         """Take over a decision whose checkpoint is complete, and forget what came after the last checkpoint.
@@ -209,20 +206,21 @@ class StageWatch:
         if state is None:
             raise StagesError(f"{state_path}: absent; start staged runs with `hicra stages PLAN -- COMMAND`")
         self.state = state
+        rules = {UNTIL: self.plan.stages[state.stage].until, STOP: self.plan.stop}
+        self._rules = {name: rule for name, rule in rules.items() if rule is not None}
 
     def validated(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Take note of a validation, that before the first step of a resumed run included: its own may be lost."""
-        if self.plan.stop is not None:
-            self._read(STOP, self.plan.stop, step, metrics)
+        if STOP in self._rules:
+            self._read(STOP, step, metrics)
             self._save()
         if self.best is not None:
             self.best.validated(step, metrics)
 
     def recall(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Take note of the metrics of the step that the run goes on from, which no trainer has looked at."""
-        for name, rule in ((UNTIL, self.plan.stages[self.state.stage].until), (STOP, self.plan.stop)):
-            if rule is not None:
-                self._read(name, rule, step, metrics)
+        for name in self._rules:
+            self._read(name, step, metrics)
         self._save()
 
     def observe(self, step: int, total_steps: int, metrics: Mapping[str, Any]) -> int | None:
@@ -236,30 +234,27 @@ class StageWatch:
         Returns:
             The step that is to be the last of this stage, or None to go on.
         """
-        stage = self.plan.stages[self.state.stage]
-        goals: dict[str, tuple[Rule | None, int | str]] = {
-            UNTIL: (stage.until, self.state.stage + 1),
-            STOP: (self.plan.stop, STOP),
-        }
-        for name, (rule, to) in goals.items():
-            if rule is None or not self._read(name, rule, step, metrics):
+        for name, rule in self._rules.items():
+            if not self._read(name, step, metrics):
                 continue
             why = rule.fires([value for _, value in self.state.readings[name]])
             if why is None or self.state.decision is not None or step >= total_steps:
                 continue
-            if to == STOP and not self.obey_stop:
+            if name == STOP and not self.obey_stop:
                 if not self._said:
                     print(f"[hicra] step {step}: the stop rule holds ({why}); --stop would end the run", flush=True)
                 self._said = True
                 continue
+            to = STOP if name == STOP else self.state.stage + 1
             self.state.decision = {"at_step": step + 1, "to": to, "why": why}
-            print(f"[hicra] step {step + 1} is the last of stage {stage.name!r}: {why}", flush=True)
+            stage = self.plan.stages[self.state.stage].name
+            print(f"[hicra] step {step + 1} is the last of stage {stage!r}: {why}", flush=True)
         self._save()
         return self.state.decision["at_step"] if self.state.decision else None
 
-    def _read(self, name: str, rule: Rule, step: int, metrics: Mapping[str, Any]) -> bool:
+    def _read(self, name: str, step: int, metrics: Mapping[str, Any]) -> bool:
         """Whether the step logs the rule's metric; its first reading counts."""
-        reading = rule.reading(metrics)
+        reading = self._rules[name].reading(metrics)
         pairs = self.state.readings.setdefault(name, [])
         if reading is not None and step not in (known for known, _ in pairs):
             pairs.append((step, reading))

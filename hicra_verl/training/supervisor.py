@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from hicra_verl.files import make_folder
+from hicra_verl.records import whole_number
 from hicra_verl.redact import redact_words
 from hicra_verl.training import launch
 from hicra_verl.training.best import note_steps_without_both, refuse_another_runs_best
 from hicra_verl.training.rules import StagesError
 from hicra_verl.training.stages import STATE_FILE, Plan, State, load_plan
-from hicra_verl.verl_formats.checkpoints import last_saved_step, remove_older, whole_number
+from hicra_verl.verl_formats.checkpoints import last_saved_step, remove_older
 
 LOCK_WAIT_S = 60  # a trainer whose supervisor was killed ends within seconds
 
@@ -51,7 +52,7 @@ class Supervisor:
             if before != after:
                 print(f"[hicra] {before} became {after}: on a cluster, other processes work elsewhere", flush=True)
         given = launch.settings_of(self.command)
-        clash = sorted(self.plan.controlled_settings() & set(given))
+        clash = sorted(key for stage in self.plan.stages for key in stage.settings if key in given)
         if clash:
             raise StagesError(
                 f"{clash[0]}={given[clash[0]]} is in the command, but {plan_path} sets it stage by stage: change it "

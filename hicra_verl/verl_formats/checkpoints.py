@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from hicra_verl.files import write_text
+from hicra_verl.records import whole_number
 
 TRACKER_FILE = "latest_checkpointed_iteration.txt"  # verl's own, written last of a checkpoint
 
@@ -15,15 +16,10 @@ def step_folder(run: Path, step: int) -> Path:
     return run / f"global_step_{step}"
 
 
-def whole_number(text: str) -> int | None:
-    """A number from 0 written in plain digits (``²`` is a digit, too, for Python); None for anything else."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
-
-
 def tracked_step(run: Path) -> int | None:
     """The step that verl's tracker file names; None where there is none, or it was cut short."""
     tracker = run / TRACKER_FILE
-    step = whole_number(tracker.read_text(errors="replace").strip()) if tracker.exists() else None
+    step = whole_number(tracker.read_text(errors="replace")) if tracker.exists() else None
     return step if step is not None and step_folder(run, step).is_dir() else None
 
 

@@ -143,7 +143,7 @@ def read_file_log(path: Path, gaps: list[str] | None = None) -> Iterator[tuple[i
     """
     for row in lines_of(path, gaps):
         step, data = row.data.get("step"), row.data.get("data")
-        if not isinstance(step, int) or isinstance(step, bool) or not isinstance(data, dict):
+        if type(step) is not int or not isinstance(data, dict):
             raise row.error('not a line of verl\'s file logger ({"step": …, "data": …})')
         if not 0 <= step <= MAX_STEP:
             raise row.error("expected a training step from 0 on", "step", "remove the line to leave it out")
@@ -158,14 +158,11 @@ def lines_of(path: Path, gaps: list[str] | None = None) -> Iterator[Record]:
     """
     with path.open("rb") as lines:
         for number, raw in enumerate(lines, 1):
-            if not raw.strip():
-                continue
             try:
-                row = parse_line(raw, path, number)
+                if raw.strip():
+                    yield parse_line(raw, path, number)
             except InputError:
                 if raw.endswith(b"\n"):
                     raise
                 if gaps is not None:
                     gaps.append(f"{path.name}: its last line is cut short and left out")
-                return
-            yield row

@@ -16,42 +16,26 @@ import functools
 
 import wrapt
 
-from hicra_verl.verl_patches import advantage, metrics, settings, staged
+from hicra_verl.verl_patches import advantage, metrics, patches, settings, staged
 from hicra_verl.verl_patches.cpu import install_cpu
-from hicra_verl.verl_patches.patches import (
-    COMPUTE_ADVANTAGE,
-    COMPUTE_ADVANTAGE_V1,
-    COMPUTE_METRICS_V1,
-    NEED_CRITIC,
-    REGISTRY,
-    SAVE_V1,
-    STEP_V1,
-    TIMING_METRICS,
-    TRACKING,
-    TRACKING_LOG,
-    VALIDATE_V1,
-    Patch,
-    Wrapper,
-    wrap,
-)
 
 
 def install() -> None:
     """Ask for each patch to be wrapped once its module is imported. Imports nothing of verl."""
-    wrappers: dict[Patch, Wrapper] = {
-        NEED_CRITIC: settings.wrap_need_critic,
-        COMPUTE_ADVANTAGE: advantage.wrap_compute_advantage,
-        COMPUTE_ADVANTAGE_V1: advantage.wrap_compute_advantage_v1,
-        TIMING_METRICS: metrics.wrap_timing_metrics,
-        COMPUTE_METRICS_V1: metrics.wrap_compute_metrics_v1,
-        STEP_V1: staged.wrap_step,
-        SAVE_V1: staged.wrap_save_checkpoint,
-        VALIDATE_V1: staged.wrap_validate,
-        TRACKING: staged.wrap_tracking,
-        TRACKING_LOG: staged.wrap_tracking_log,
+    wrappers: dict[patches.Patch, patches.Wrapper] = {
+        patches.NEED_CRITIC: settings.need_critic,
+        patches.COMPUTE_ADVANTAGE: advantage.compute_advantage,
+        patches.COMPUTE_ADVANTAGE_V1: advantage.compute_advantage_v1,
+        patches.TIMING_METRICS: metrics.compute_timing_metrics,
+        patches.COMPUTE_METRICS_V1: metrics.compute_metrics_v1,
+        patches.STEP_V1: staged.step,
+        patches.SAVE_V1: staged.save_checkpoint,
+        patches.VALIDATE_V1: staged.validate,
+        patches.TRACKING: staged.begin_tracking,
+        patches.TRACKING_LOG: staged.log,
     }
     for patch, wrapper in wrappers.items():
-        wrapt.register_post_import_hook(functools.partial(wrap, patch, wrapper), patch.module)
-    wrapt.register_post_import_hook(settings.register_estimator, REGISTRY.module)
-    wrapt.register_post_import_hook(settings.add_hydra_search_path, NEED_CRITIC.module)
+        wrapt.register_post_import_hook(functools.partial(patches.wrap, patch, wrapper), patch.module)
+    wrapt.register_post_import_hook(settings.register_estimator, patches.REGISTRY.module)
+    wrapt.register_post_import_hook(settings.add_hydra_search_path, patches.NEED_CRITIC.module)
     install_cpu()

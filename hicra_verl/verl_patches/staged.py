@@ -56,32 +56,24 @@ def before_saving(trainer: Any) -> bool:
     return _step is not None and _step.saving and _watch_of(trainer.config) is not None
 
 
-def wrap_step(original: Callable[..., Any]) -> Callable[..., Any]:
+def step(original: Callable[..., Any], trainer: Any, metrics: dict[str, Any], timing_raw: dict[str, float]) -> Any:
     """Note the step in hand."""
-
-    def step(self: Any, metrics: dict[str, Any], timing_raw: dict[str, float]) -> Any:
-        global _step
-        started = time.perf_counter()
-        batch = original(self, metrics, timing_raw)
-        _step = _Step(batch, metrics, timing_raw, started)
-        return batch
-
-    return step
+    global _step
+    started = time.perf_counter()
+    batch = original(trainer, metrics, timing_raw)
+    _step = _Step(batch, metrics, timing_raw, started)
+    return batch
 
 
-def wrap_save_checkpoint(original: Callable[..., Any]) -> Callable[..., Any]:
+def save_checkpoint(original: Callable[..., Any], trainer: Any) -> None:
     """Keep the step's metrics before the checkpoint is written."""
-
-    def _save_checkpoint(self: Any) -> None:
-        watch = _watch_of(self.config)
-        if watch is not None and _step is not None:
-            last_row.keep(watch.state_path.parent, self.global_steps, _metrics_so_far(self, _step))
-        if active.shaper is not None:
-            run = Path(self.config.trainer.default_local_dir).absolute()
-            active.shaper.shaping.save(step_folder(run, self.global_steps))
-        original(self)
-
-    return _save_checkpoint
+    watch = _watch_of(trainer.config)
+    if watch is not None and _step is not None:
+        last_row.keep(watch.state_path.parent, trainer.global_steps, _metrics_so_far(trainer, _step))
+    if active.shaper is not None:
+        run = Path(trainer.config.trainer.default_local_dir).absolute()
+        active.shaper.shaping.save(step_folder(run, trainer.global_steps))
+    original(trainer)
 
 
 def _metrics_so_far(trainer: Any, step: _Step) -> dict[str, Any]:
@@ -100,44 +92,36 @@ def _metrics_so_far(trainer: Any, step: _Step) -> dict[str, Any]:
     return metrics
 
 
-def wrap_validate(original: Callable[..., Any]) -> Callable[..., Any]:
+def validate(original: Callable[..., Any], trainer: Any) -> Any:
     """Let the best checkpoint and the stop rule see every validation."""
-
-    def _validate(self: Any) -> Any:
-        metrics = original(self)
-        watch = _watch_of(self.config)
-        if watch is not None:
-            watch.validated(self.global_steps, metrics)
-        return metrics
-
-    return _validate
+    metrics = original(trainer)
+    watch = _watch_of(trainer.config)
+    if watch is not None:
+        watch.validated(trainer.global_steps, metrics)
+    return metrics
 
 
-def wrap_tracking(original: Callable[..., Any]) -> Callable[..., Any]:
+def begin_tracking(
+    original: Callable[..., Any],
+    tracking: Any,
+    project_name: str,
+    experiment_name: str,
+    default_backend: Any = "console",
+    config: Any = None,
+) -> None:
     """Log what a kill kept from the trackers, before anything else."""
-
-    def __init__(
-        self: Any, project_name: str, experiment_name: str, default_backend: Any = "console", config: Any = None
-    ) -> None:
-        original(self, project_name, experiment_name, default_backend, config)
-        watch = _watch_of(config or {})
-        row = None if watch is None else last_row.unlogged(watch.state_path.parent)
-        if watch is not None and row is not None:
-            step, data = row
-            print(f"[hicra] step {step} was saved, but not logged before the run ended; it is logged now", flush=True)
-            watch.recall(step, data)
-            self.log(data=data, step=step)
-
-    return __init__
+    original(tracking, project_name, experiment_name, default_backend, config)
+    watch = _watch_of(config or {})
+    if watch is not None and (row := last_row.unlogged(watch.state_path.parent)) is not None:
+        step, data = row
+        print(f"[hicra] step {step} was saved, but not logged before the run ended; it is logged now", flush=True)
+        watch.recall(step, data)
+        tracking.log(data=data, step=step)
 
 
-def wrap_tracking_log(original: Callable[..., Any]) -> Callable[..., Any]:
+def log(original: Callable[..., Any], tracking: Any, data: Any, step: int, *args: Any, **kwargs: Any) -> None:
     """Note that a step has been logged."""
-
-    def log(self: Any, data: Any, step: int, *args: Any, **kwargs: Any) -> None:
-        original(self, data, step, *args, **kwargs)
-        # The validation before training logs the step, too, but not its training.
-        if _watch is not None and "training/global_step" in data:
-            last_row.forget(_watch.state_path.parent, step)
-
-    return log
+    original(tracking, data, step, *args, **kwargs)
+    # The validation before training logs the step, too, but not its training.
+    if _watch is not None and "training/global_step" in data:
+        last_row.forget(_watch.state_path.parent, step)

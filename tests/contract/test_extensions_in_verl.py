@@ -117,7 +117,7 @@ def test_a_state_is_saved_before_the_checkpoint_and_taken_up_again(
     )
     there: list[bool] = []
     saved = tmp_path / "global_step_7" / "hicra_state.pt"
-    staged.wrap_save_checkpoint(lambda self: there.append(saved.exists()))(trainer)
+    staged.save_checkpoint(lambda self: there.append(saved.exists()), trainer)
     assert there == [True], "verl's tracker names a checkpoint whose state is there"
     again = counting()
     again.shaping.load(saved.parent)

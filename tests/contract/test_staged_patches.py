@@ -12,6 +12,7 @@ import pytest
 from hicra_verl.training import last_row
 from hicra_verl.training.stages import State
 from hicra_verl.verl_patches import active, metrics, staged
+from hicra_verl.verl_patches.patches import stand_in
 
 PLAN = """
 stages:
@@ -29,11 +30,12 @@ class Killed(BaseException):
 class Shaper:
     """Hands out the step's metrics once, as the real one does."""
 
-    traces = None
-
     def __init__(self) -> None:
         self.taken = 0
         self.shaping = SimpleNamespace(save=lambda checkpoint: None)
+
+    def write(self, step: int) -> None:
+        """Nothing is kept."""
 
     def take_metrics(self, step_s: float | None) -> dict[str, float]:
         self.taken += 1
@@ -73,10 +75,10 @@ class Trainer:
         if self.killed_at == point:
             raise Killed
 
-    step = staged.wrap_step(_step)
-    _save_checkpoint = staged.wrap_save_checkpoint(_save)
-    _validate = staged.wrap_validate(lambda self: {"val-core/x/acc/mean@1": 1 / (1 + self.global_steps)})
-    _compute_metrics = metrics.wrap_compute_metrics_v1(_compute)
+    step = stand_in(staged.step, _step)
+    _save_checkpoint = stand_in(staged.save_checkpoint, _save)
+    _validate = stand_in(staged.validate, lambda self: {"val-core/x/acc/mean@1": 1 / (1 + self.global_steps)})
+    _compute_metrics = stand_in(metrics.compute_metrics_v1, _compute)
 
     def one_step(self) -> dict[str, Any]:
         self.global_steps += 1
@@ -96,7 +98,9 @@ class Trainer:
         self.tracking = Tracking(self)
 
 
-timing_metrics = metrics.wrap_timing_metrics(lambda batch, timing_raw: {"timing_s/step": timing_raw["step"]})
+timing_metrics = stand_in(
+    metrics.compute_timing_metrics, lambda batch, timing_raw: {"timing_s/step": timing_raw["step"]}
+)
 
 
 class Tracking:
@@ -104,10 +108,10 @@ class Tracking:
 
     def __init__(self, trainer: Trainer) -> None:
         self.logged = trainer.logged
-        made = staged.wrap_tracking(lambda *_: None)
+        made = stand_in(staged.begin_tracking, lambda *_: None)
         made(self, "project", "experiment", [], {"hicra_stages": trainer.config.get("hicra_stages")})
 
-    log = staged.wrap_tracking_log(lambda self, data, step: self.logged.append((step, dict(data))))
+    log = stand_in(staged.log, lambda self, data, step: self.logged.append((step, dict(data))))
 
 
 @pytest.fixture

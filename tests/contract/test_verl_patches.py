@@ -22,7 +22,7 @@ from hicra_verl.grams import Gram, GramSet
 from hicra_verl.grams.matcher import GramMatcher
 from hicra_verl.training.step import StepShaper
 from hicra_verl.verl_patches import active, patches
-from hicra_verl.verl_patches.settings import wrap_need_critic
+from hicra_verl.verl_patches.settings import need_critic
 
 BASES = [
     "grpo",
@@ -48,10 +48,10 @@ def test_a_moved_patch_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     moved = types.ModuleType("verl.moved")
     patch = patches.Patch("verl.moved", "need_critic", ("config",), "")
     monkeypatch.setitem(patches.problems, "need_critic", "")  # taken out again at the end
-    patches.wrap(patch, wrap_need_critic, moved)
+    patches.wrap(patch, need_critic, moved)
     assert patches.problems == {"need_critic": "verl.moved.need_critic does not exist"}
     moved.need_critic = lambda settings: True
-    patches.wrap(patch, wrap_need_critic, moved)
+    patches.wrap(patch, need_critic, moved)
     assert "takes ('settings',), expected to begin with ('config',)" in patches.problems["need_critic"]
     with pytest.raises(RuntimeError, match="this verl differs.*hicra doctor"):
         ppo_utils.need_critic(OmegaConf.create({"algorithm": {"adv_estimator": "hicra"}, "critic": {"enable": None}}))

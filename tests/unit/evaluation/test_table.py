@@ -22,8 +22,8 @@ from hicra_verl.evaluation.comparison import (
     paired_difference,
 )
 from hicra_verl.evaluation.results import load_results, mean_and_spread, row_name
-from hicra_verl.evaluation.table import Line, PaperTable, build, paper_numbers, published_problems
-from hicra_verl.tables import FORMATS
+from hicra_verl.evaluation.table import build, paper_numbers, published_problems
+from hicra_verl.tables import FORMATS, Table
 
 # --- chance -----------------------------------------------------------------------------------------------------------
 
@@ -161,9 +161,9 @@ def result(
     return folder
 
 
-def cells(table: PaperTable) -> dict[tuple[str, str, str], tuple[str, ...]]:
-    assert len({(line.model, line.method, line.whose) for line in table.lines}) == len(table.lines)
-    return {(line.model, line.method, line.whose): line.cells for line in table.lines}
+def cells(table: Table) -> dict[tuple[str, ...], tuple[str, ...]]:
+    assert len({row[:3] for row in table.rows}) == len(table.rows)
+    return {row[:3]: row[3:] for row in table.rows}
 
 
 QWEN = "Qwen2.5-7B-Base"
@@ -189,7 +189,7 @@ def test_the_tables(tmp_path: Path) -> None:
         "† on part of the benchmark only (AMC23: 3 of 40 problems)",
         "the paper prints the difference to GRPO as +5.4; 73.1 - 68.5 is +4.6",
     )
-    assert len(vision.columns) == 4
+    assert len(vision.columns) == 3 + 4
 
 
 def test_the_papers_difference_rows() -> None:
@@ -198,9 +198,9 @@ def test_the_papers_difference_rows() -> None:
     assert lines["Qwen3-4B-Instruct-2507", "HICRA - GRPO", "paper"] == ("+4.6", "+5.1", "+1.0", "+1.7", "+0.7", "-0.7")
     assert lines["Qwen3-4B-Instruct-2507", "HICRA - GRPO", "ours"] == ("",) * 6
     assert cells(vision)["MiMO-VL-Instruct-2508", "HICRA - GRPO", "paper"] == ("+7.0", "+6.1", "+2.4", "+2.2")
-    found = [line for table in (text, vision) for line in table.lines if line.method == "HICRA - GRPO"]
+    found = [row for table in (text, vision) for row in table.rows if row[1] == "HICRA - GRPO"]
     assert len(found) == 2 * 7  # every model of both tables has GRPO and HICRA
-    order = [line.method for line in text.lines if line.model == QWEN]
+    order = [method for model, method, *_ in text.rows if model == QWEN]
     assert order.index("HICRA - GRPO") == order.index("HICRA") + 2  # right below HICRA's
 
 
@@ -308,12 +308,12 @@ def test_rows_and_benchmarks_of_ones_own(tmp_path: Path) -> None:
     lines = cells(text)
     assert lines[QWEN, "gspo", "ours"][3] == "100.0 [100.0, 100.0]"
     assert lines[QWEN, "gspo - GRPO", "ours"][3] == "+50.0 [+50.0, +50.0] **"
-    assert [line.model for line in text.lines].index("smoke_1b") > [line.method for line in text.lines].index("gspo")
+    assert [row[0] for row in text.rows].index("smoke_1b") > [row[1] for row in text.rows].index("gspo")
     assert lines["llama31_8b_base", "GRPO", "ours"][3] == "25.0 [25.0, 25.0]"
     assert lines["smoke_1b", "HICRA", "ours"][3] == "50.0 [50.0, 50.0]"
     assert ("smoke_1b", "HICRA - GRPO", "ours") not in lines  # its GRPO has nothing in this table
     assert cells(vision)["smoke_1b", "HICRA", "ours"][0] == "100.0 [100.0, 100.0]"
-    assert others.columns == ("my_set",)
+    assert others.columns[3:] == ("my_set",)
     assert others.title.startswith("Other benchmarks: Pass@1 in percent")
     found = cells(others)
     assert set(found) == {
@@ -345,7 +345,7 @@ def test_aime24_of_a_trained_row_is_marked(tmp_path: Path) -> None:
     aime = {"aime24": [2] * 30}
     for row, marked in (("qwen25_7b_hicra", True), ("qwen25_7b_base", False), ("qwen25_7b_orz", False), (None, False)):
         text, _ = build(load_results([result(tmp_path / str(row), row, "m", aime)]))
-        (found,) = [line.cells[0] for line in text.lines if line.whose == "ours" and line.cells[0]]
+        (found,) = [cell for _, _, whose, cell, *_ in text.rows if whose == "ours" and cell]
         assert found.endswith("‡") == marked
         notes = [note for note in text.notes if "validates on and chooses its best checkpoint by" in note]
         assert len(notes) == marked
@@ -390,5 +390,5 @@ def test_the_papers_numbers_are_complete() -> None:
 
 
 def test_lines_never_mix_paper_and_ours() -> None:
-    whose = {line.whose for table in build([]) for line in table.lines if isinstance(line, Line)}
+    whose = {row[2] for table in build([]) for row in table.rows}
     assert whose == {"paper", "authors, in review", "ours"}

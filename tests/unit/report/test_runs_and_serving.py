@@ -169,11 +169,8 @@ def test_what_is_recorded_beside_a_run(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run", steps=1)
     add(folder / ".hydra/config.yaml", "a: {b: 1, c: true, key: KEYVALUE}\nwandb_token: KEYVALUE\nl: [1, 2]\n")
     add(folder / "command.txt", "python -m x a.b=2 hf_token=KEYVALUE")
-    add(folder / "checkpoints/hicra_initial.json", '{"grams": "abc", "values": {}}')
-    add(
-        folder / "checkpoints/hicra_environment.json",
-        '{"versions": {"verl": "0.9.1"}, "git": "1234 https://u:PWVALUE@h/r"}',
-    )
+    own = {"grams": "abc", "values": {}, "versions": {"verl": "0.9.1"}, "git": "1234 https://u:PWVALUE@h/r"}
+    add(folder / "checkpoints/hicra_initial.json", json.dumps(own))
     pieces = report(tmp_path, str(folder))
     [shown] = read_json(pieces, "configuration")
     assert shown["settings"]["a.b"] == "2"
@@ -182,6 +179,17 @@ def test_what_is_recorded_beside_a_run(tmp_path: Path) -> None:
     assert shown["grams"]["run"] == "abc"
     assert b"KEYVALUE" not in b"".join(pieces.values())
     assert b"PWVALUE" not in b"".join(pieces.values())
+
+
+def test_a_run_keeps_its_environment(tmp_path: Path) -> None:
+    """With the values of its first step, which a resumed run finds as before."""
+    from hicra_verl.training.initial import InitialValues
+
+    InitialValues(tmp_path / "checkpoints", "abc", resumed=False).keep({"perplexity_planning": 2.0})
+    assert InitialValues(tmp_path / "checkpoints", "abc", resumed=True).values == {"perplexity_planning": 2.0}
+    kept = json.loads((tmp_path / "checkpoints" / "hicra_initial.json").read_text())
+    assert kept["versions"]["python"].startswith("3.")
+    assert isinstance(kept["git"], str)
 
 
 @pytest.mark.parametrize("name", [".hydra/config.yaml", "errors/errors.json", "checkpoints/hicra_initial.json"])

@@ -261,7 +261,7 @@ def test_the_hash_is_fnv_1a() -> None:
 
 @given(st.text(alphabet=st.characters(blacklist_categories=["Cs"])))
 def test_words_of_any_script(text: str) -> None:
-    assert [word.decode() for word in words_of(text)] == slow_words(text)
+    assert {word.decode() for word in words_of(text)} == set(slow_words(text))
 
 
 @given(
