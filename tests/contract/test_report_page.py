@@ -279,13 +279,13 @@ def test_filters_of_planning_and_groups(real: Page) -> None:
 
 def test_sort(real: Page) -> None:
     real.go("rollouts?run=0&kind=train&sort=-length")
-    lengths = [int(text.replace(",", "")) for text in real.texts("#table tbody td:nth-child(5)")]
+    lengths = [int(text.replace(",", "")) for text in real.texts("#table tbody td:nth-child(4)")]
     assert lengths == sorted((len(row["output"]) for row in training(real)), reverse=True)[:50]
-    title = "#table thead th:nth-child(5)"
+    title = "#table thead th:nth-child(4)"
     assert real.run(f"document.querySelector('{title}').getAttribute('aria-sort')") == "descending"
     real.click(f"{title} button")
     assert "sort=length" in real.run("location.hash")
-    assert int(real.texts("#table tbody td:nth-child(5)")[0].replace(",", "")) == min(len(row["output"]) for row in training(real))
+    assert int(real.texts("#table tbody td:nth-child(4)")[0].replace(",", "")) == min(len(row["output"]) for row in training(real))
 
 
 @pytest.mark.parametrize(

@@ -182,8 +182,8 @@ function groupTable(run, members, row) {
       { title: "advantage", cell: (member) => advantageBar(rows.advantage[member], most) },
       { title: lengthUnit(rows), cls: "n", cell: (member) => number(lengthOf(rows, member)) },
       { title: "planning", cls: "n", cell: (member) => percent(rows.planning[member]) },
-      { title: "grams", cls: "n", cell: (member) => number(rows.grams[member]) },
-      { title: "", cell: (member) => (rows.clipped[member] === 1 ? el("span", { cls: "flag" }, "clipped") : "") },
+      { title: "grams", cls: "n wide", cell: (member) => number(rows.grams[member]) },
+      { title: "", cls: "flags", cell: (member) => (rows.clipped[member] === 1 ? el("span", { cls: "flag" }, "clipped") : "") },
     ],
   });
 }
@@ -235,17 +235,16 @@ async function detail(run, row, params, query) {
 // --- the view ---------------------------------------------------------------------------------------------------------
 
 function rolloutColumns(run, rows, texts, params) {
-  const one = params.get("step") && params.get("kind");
   return [
-    { title: "step", key: "step", cls: "n", cell: (row) => number(sectionOf(run, row).step) },
-    one ? null : { title: "set", cls: "wide", cell: (row) => KINDS[sectionOf(run, row).kind] },
+    params.get("step") ? null : { title: "step", key: "step", cls: "n", cell: (row) => number(sectionOf(run, row).step) },
+    params.get("kind") ? null : { title: "set", cls: "wide", cell: (row) => KINDS[sectionOf(run, row).kind] },
     { title: "score", key: "score", cell: (row) => verdict(rows.score[row]) },
-    { title: "advantage", key: "advantage", cls: "n", hint: manifest.runs[run].advantage, cell: (row) => signed(rows.advantage[row]) },
+    { title: "advantage", key: "advantage", cls: "n spare", hint: manifest.runs[run].advantage, cell: (row) => signed(rows.advantage[row]) },
     { title: lengthUnit(rows), key: "length", cls: "n", cell: (row) => number(lengthOf(rows, row)) },
     { title: "planning", key: "planning", cls: "n wide", hint: `fraction of ${lengthUnit(rows)} in planning phrases`, cell: (row) => percent(rows.planning[row]) },
     { title: "grams", key: "grams", cls: "n wide", cell: (row) => number(rows.grams[row]) },
     { title: "turns", key: "turns", cls: "n wide", cell: (row) => number(rows.turns[row]) },
-    { title: "", cell: (row) => (rows.clipped[row] === 1 ? el("span", { cls: "flag" }, "clipped") : "") },
+    { title: "", cls: "flags", cell: (row) => (rows.clipped[row] === 1 ? el("span", { cls: "flag" }, "clipped") : "") },
     { title: texts.isSearch ? "found" : "prompt", cls: "grow", cell: (row) => texts.get(row) },
   ].filter(Boolean);
 }
