@@ -1,4 +1,4 @@
-"""The page of `hicra report` in a real browser: every ability of every view, on made-up runs, real text and the demo's."""
+"""The page of `hicra report` in a real browser: each ability of each view, on made-up runs, real text and the demo's."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Page:
     def press(self, *keys: str) -> None:
         for key in keys:
             self.tab.press(key)
-        self.wait(READY)
+        self.act("0")
 
     def quiet(self) -> None:
         """No script failed, and the policy stopped nothing."""
@@ -166,7 +166,10 @@ def test_seeds_are_bands_and_runs_lie_over_each_other(real: Page) -> None:
     assert [line["fill"] for line in lines].count("tonexty") == 2  # of training and held-out accuracy
     mean = next(line for line in drawn if line["run"] == 0 and len(line["y"]) == STEPS)
     scores = [
-        [sum(row["score"] for row in real.rows[name][step]) / len(real.rows[name][step]) for step in range(1, STEPS + 1)]
+        [
+            sum(row["score"] for row in real.rows[name][step]) / len(real.rows[name][step])
+            for step in range(1, STEPS + 1)
+        ]
         for name in ("hicra_1", "hicra_2")
     ]
     assert mean["y"] == pytest.approx([(a + b) / 2 for a, b in zip(*scores, strict=True)])
@@ -191,7 +194,10 @@ def test_runs_are_chosen_and_curves_smoothed(real: Page) -> None:
     real.go("curves?runs=2")
     assert {line["run"] for line in curves(real) if line["run"] is not None} == {2}
     real.go("curves?q=entropy")
-    assert any("entropy" in label for label in real.run("[...document.querySelectorAll('.chart')].map((x) => x.ariaLabel.toLowerCase())"))
+    assert any(
+        "entropy" in label
+        for label in real.run("[...document.querySelectorAll('.chart')].map((x) => x.ariaLabel.toLowerCase())")
+    )
     real.go("curves?q=no such measure")
     assert real.count(".chart") == 0
 
@@ -202,7 +208,8 @@ def test_a_click_on_a_step_opens_its_rollouts(real: Page) -> None:
     curve = next(place for place, line in enumerate(lines) if line["run"] == 2)
     x, y = real.run(
         f"""(() => {{ const box = {CHART}, edge = box.getBoundingClientRect(), {{xaxis, yaxis}} = box._fullLayout,
-        line = box.data[{curve}]; return [edge.x + xaxis._offset + xaxis.d2p(line.x[3]), edge.y + yaxis._offset + yaxis.d2p(line.y[3])]; }})()"""
+        line = box.data[{curve}]; 
+        return [edge.x + xaxis._offset + xaxis.d2p(line.x[3]), edge.y + yaxis._offset + yaxis.d2p(line.y[3])]; }})()"""
     )
     real.tab.click(x, y)
     real.wait("location.hash.startsWith('#rollouts')")
@@ -234,7 +241,9 @@ def test_filters(real: Page) -> None:
     lengths = [len(row["output"]) for row in rows]
     middle = sorted(lengths)[ALL // 2]
     traced = STEPS * TRACED
-    clipped = sum(len(tokens_of(row["output"])) >= LIMIT for some in real.rows["hicra_1"].values() for row in some[:TRACED])
+    clipped = sum(
+        len(tokens_of(row["output"])) >= LIMIT for some in real.rows["hicra_1"].values() for row in some[:TRACED]
+    )
     for query, expected in {
         "": ALL,
         "right=1": right,
@@ -265,9 +274,14 @@ def test_filters_of_planning_and_groups(real: Page) -> None:
         some.add(found_count(real))
     assert max(some) <= ALL - none
     real.go("rollouts?run=0&kind=train")
-    real.act("const gram = document.querySelector('.gram input'); gram.value = 'so'; gram.dispatchEvent(new Event('change'))")
+    real.act(
+        "const gram = document.querySelector('.gram input'); gram.value = 'so'; gram.dispatchEvent(new Event('change'))"
+    )
     with_so = found_count(real)
-    assert with_so == real.run("(async () => (await rowsWithGram(0, manifest.gram_list.findIndex(([text]) => text === 'so'))).filter((row) => sectionOf(0, row).kind === 'train').length)()")
+    assert with_so == real.run(
+        "rowsWithGram(0, manifest.gram_list.findIndex(([text]) => text === 'so'))"
+        ".then((rows) => rows.filter((row) => sectionOf(0, row).kind === 'train').length)"
+    )
     groups = [
         {row["score"] for row in rows if row["uid"].startswith(f"s{step}p{place}_")}
         for step, rows in real.rows["hicra_1"].items() for place in range(PROMPTS)
@@ -285,7 +299,9 @@ def test_sort(real: Page) -> None:
     assert real.run(f"document.querySelector('{title}').getAttribute('aria-sort')") == "descending"
     real.click(f"{title} button")
     assert "sort=length" in real.run("location.hash")
-    assert int(real.texts("#table tbody td:nth-child(4)")[0].replace(",", "")) == min(len(row["output"]) for row in training(real))
+    assert int(real.texts("#table tbody td:nth-child(4)")[0].replace(",", "")) == min(
+        len(row["output"]) for row in training(real)
+    )
 
 
 @pytest.mark.parametrize(
@@ -313,7 +329,17 @@ def test_search_for_words(real: Page, query: str, pattern: str, kind: str) -> No
 
 @pytest.mark.parametrize(
     "pattern",
-    [r"tot\w*", r"\btot", r"[st]he", r"wait,? let", r"= \d+", r"(so|then) \w+ has", r"(\d)\1", r"[^a]", r"check that (again|now)"],
+    [
+        r"tot\w*",
+        r"\btot",
+        r"[st]he",
+        r"wait,? let",
+        r"= \d+",
+        r"(so|then) \w+ has",
+        r"(\d)\1",
+        r"[^a]",
+        r"check that (again|now)",
+    ],
 )
 def test_search_by_a_regular_expression(real: Page, pattern: str) -> None:
     real.go("rollouts?run=0&kind=train")
@@ -333,16 +359,22 @@ def test_a_pattern_that_is_none_is_said(real: Page) -> None:
 def test_what_the_index_spares(real: Page) -> None:
     """One word needs no text; words need few; a pattern without words reads all, may be stopped, and goes on."""
     real.go("rollouts?run=0")
-    asked = "window.asked = 0; window.plain_response ??= responseOf; responseOf = (...all) => { asked++; return plain_response(...all); };"
-    real.run(asked)
+    real.run("window.plain_response ??= responseOf")
     candidates = "(async (q, re) => (await queryOf(q, re).candidates(0)))"
     assert real.run(f"{candidates}('total', false).then(({{exact}}) => exact)") is True
     assert real.run(f"{candidates}('tot[a-z]l', true).then(({{exact}}) => exact)") is True
-    assert real.run(f"{candidates}('total of', false).then(({{exact, rows}}) => !exact && rows.length < manifest.runs[0].rows)") is True
-    assert real.run(f"{candidates}('total (of|in)', true).then(({{rows}}) => rows.length < manifest.runs[0].rows)") is True
+    assert (
+        real.run(
+            f"{candidates}('total of', false).then(({{exact, rows}}) => !exact && rows.length < manifest.runs[0].rows)"
+        )
+        is True
+    )
+    assert (
+        real.run(f"{candidates}('total (of|in)', true).then(({{rows}}) => rows.length < manifest.runs[0].rows)") is True
+    )
     assert real.run(f"{candidates}('a|b ', true).then(({{rows}}) => rows)") is None
-    slow = "responseOf = async (...all) => { await new Promise((done) => setTimeout(done, 700)); return plain_response(...all); };"
-    real.run(slow)
+    slow = "await new Promise((done) => setTimeout(done, 700)); return plain_response(...all);"
+    real.run(f"responseOf = async (...all) => {{ {slow} }}; 0")
     real.run("location.hash = '#rollouts?run=0&re=1&q=%5C%5B%5C%5B%5C%5B'")
     real.wait("!document.querySelector('#reading').hidden")
     real.run("document.querySelector('#stop').click()")
@@ -374,16 +406,22 @@ def test_a_group_with_rewards_and_advantages(real: Page) -> None:
     real.press("ArrowLeft", "ArrowLeft")
     real.wait(f"document.querySelector('#detail .response .text').textContent === {json.dumps(rows[0]['output'])}")
     real.go(real.run("location.hash").lstrip("#") + "&all=1")
-    assert real.run("[...document.querySelectorAll('#detail .response .text')].map((x) => x.textContent)") == [row["output"] for row in rows]
+    assert real.run("[...document.querySelectorAll('#detail .response .text')].map((x) => x.textContent)") == [
+        row["output"] for row in rows
+    ]
     real.press("Escape")
-    assert real.run("document.querySelector('#detail').hidden")
+    real.wait("document.querySelector('#detail').hidden")
 
 
 def test_what_a_step_changed(real: Page) -> None:
     real.go(f"rollouts?run=0&step={JUMP}&kind=train")
     real.click("#against summary")
-    table = {line.split("\t")[0]: line.split("\t")[1:] for line in real.text("#against table").splitlines() if "\t" in line}
-    before, now = (sum(len(row["output"]) for row in real.rows["hicra_1"][step]) / (PROMPTS * SAMPLES) for step in (JUMP - 1, JUMP))
+    table = {
+        line.split("\t")[0]: line.split("\t")[1:] for line in real.text("#against table").splitlines() if "\t" in line
+    }
+    before, now = (
+        sum(len(row["output"]) for row in real.rows["hicra_1"][step]) / (PROMPTS * SAMPLES) for step in (JUMP - 1, JUMP)
+    )
     assert [int(one.replace(",", "")) for one in table["mean length"][:2]] == [round(before), round(now)]
     assert table["groups"][1] == str(PROMPTS)
     assert "wait" in real.text("#against").lower()  # the gram of what was added
@@ -444,8 +482,9 @@ def test_one_prompt_across_steps_and_runs_with_what_changed(real: Page) -> None:
         return found
 
     def kept(side: int, cls: str) -> str:
-        script = f"[...document.querySelectorAll('.response .text')[{side}].childNodes].filter((x) => !x.classList?.contains('{cls}')).map((x) => x.textContent).join('')"
-        return str(real.run(script))
+        nodes = f"[...document.querySelectorAll('.response .text')[{side}].childNodes]"
+        own = f"filter((x) => !x.classList?.contains('{cls}'))"
+        return str(real.run(f"{nodes}.{own}.map((x) => x.textContent).join('')"))
 
     for _ in range(2):
         a, b = sides()
@@ -459,7 +498,10 @@ def test_one_prompt_across_steps_and_runs_with_what_changed(real: Page) -> None:
 def test_a_difference_of_texts_takes_bounded_time(real: Page) -> None:
     real.go("prompt")
     words = "const some = (n) => Array.from({length: 9000}, (_, i) => `w${(i * i * n) % 997}`).join(' ');"
-    took, whole = real.run(f"(() => {{ {words} const t = performance.now(), d = wordDiff(some(3), some(5)); return [performance.now() - t, d.whole]; }})()")
+    took, whole = real.run(
+        f"(() => {{ {words} const t = performance.now(), d = wordDiff(some(3), some(5)); "
+        "return [performance.now() - t, d.whole]; })()"
+    )
     assert took < 3000
     assert whole is False
     same = "const d = wordDiff('She has 3 eggs left.', 'She has 4 ducks left.'); return [d.a, d.b]"
@@ -477,10 +519,15 @@ def test_token_by_token(real: Page) -> None:
     painted = {}
     for measure in real.run("[...document.querySelector('[data-key=by]').options].map((x) => x.value)"):
         real.go(f"tokens?run=0&step=3&by={measure}")
-        painted[measure] = real.run("[...document.querySelectorAll('.tokens span')].map((x) => x.className + x.style.backgroundColor).join()")
+        painted[measure] = real.run(
+            "[...document.querySelectorAll('.tokens span')].map((x) => x.className + x.style.backgroundColor).join()"
+        )
     assert {"function", "entropy_nats", "advantage"} <= set(painted)
     assert len(set(painted.values())) >= 4  # without planning in it, base and shaped advantage are one
-    x, y = real.run("(() => { const box = document.querySelector('.tokens span:nth-child(3)').getBoundingClientRect(); return [box.x + 2, box.y + 8]; })()")
+    x, y = real.run(
+        "(() => { const box = document.querySelector('.tokens span:nth-child(3)').getBoundingClientRect(); "
+        "return [box.x + 2, box.y + 8]; })()"
+    )
     for place in ((1, 1), (x, y)):
         real.tab.ask("Input.dispatchMouseEvent", type="mouseMoved", x=place[0], y=place[1])
     real.wait("document.querySelector('#token').dataset.place === '2'")
@@ -520,7 +567,14 @@ def test_grams(real: Page) -> None:
     rows = [line.split("\t") for line in real.texts("#gram-table tbody tr")]
     changes = [float(row[3].strip("%+")) for row in rows]
     assert changes == sorted(changes, reverse=True)
-    assert rows[0][0].strip() in ("let me", "again", "wait", "check", "let me check", "check that")  # what was added at the jump
+    assert rows[0][0].strip() in (
+        "let me",
+        "again",
+        "wait",
+        "check",
+        "let me check",
+        "check that",
+    )  # what was added at the jump
     assert "no cause" in real.text(".warning")
     assert re.search(r"[+-]?[\d.]+% \[[+-]?[\d.]+%, [+-]?[\d.]+%\]", rows[0][-1])
     real.click("#gram-table tbody tr")
@@ -581,6 +635,84 @@ def test_a_run_that_never_heard_of_hicra(tab: Browser, tmp_path: Path) -> None:
     page.quiet()
 
 
+# --- five questions, by the clicks that docs/report.md names --------------------------------------------------------
+
+
+def open_view(page: Page, name: str) -> None:
+    """From the first view, as a person does."""
+    page.go("curves")
+    page.act(f"[...document.querySelectorAll('nav a')].find((link) => link.textContent === '{name}').click()")
+
+
+def title(page: Page, name: str) -> None:
+    """Sort the visible table by a column."""
+    page.act(
+        "[...document.querySelectorAll('thead button')].find((one) => one.offsetParent && "
+        f"one.textContent.startsWith('{name}')).click()"
+    )
+
+
+def test_question_1_which_prompts_went_from_wrong_to_right(real: Page) -> None:
+    open_view(real, "Prompts")
+    page_prompt = real.texts("#prompts tbody td:first-child")[0]
+    real.click("#prompts tbody tr")
+    assert real.text("#prompts h2") == f"Prompt {page_prompt}"
+    assert real.count(".response .text") == 2
+    assert "✓" in real.run("document.querySelectorAll('.response select')[1].selectedOptions[0].textContent")
+
+
+def test_question_2_which_gram_grew_most(real: Page) -> None:
+    open_view(real, "Grams")
+    gram = real.texts("#gram-table tbody td:first-child")[0]
+    real.click("#gram-table tbody tr")
+    assert real.text("#gram-detail h2") == gram
+    assert real.count("#gram-detail .contexts li") > 0
+
+
+def test_question_3_why_did_the_length_jump(real: Page) -> None:
+    real.go("curves")
+    box = "[...document.querySelectorAll('.chart')].find((x) => x.ariaLabel.includes('Response length'))"
+    real.wait(f"{box}?.data")
+    x, y = real.run(
+        f"(() => {{ const box = {box}, edge = box.getBoundingClientRect(), line = box.data.find((x) => x.run === 0), "
+        f"at = line.x.indexOf({JUMP}), {{xaxis, yaxis}} = box._fullLayout; "
+        "return [edge.x + xaxis._offset + xaxis.d2p(line.x[at]), edge.y + yaxis._offset + yaxis.d2p(line.y[at])]; })()"
+    )
+    real.tab.click(x, y)
+    real.wait("location.hash.startsWith('#rollouts')")
+    real.wait(READY)
+    real.click("#against summary")
+    assert f"Step {JUMP} against step {JUMP - 1}" in real.text("#against")
+    assert "let me" in real.text("#against") or "wait" in real.text("#against")
+    title(real, "characters")
+    real.click("#table tbody tr")
+    assert CHECK.strip() in real.run("document.querySelector('#detail .response .text').textContent")
+
+
+def test_question_4_what_do_clipped_responses_look_like(real: Page) -> None:
+    open_view(real, "Rollouts")
+    real.click(".more summary")
+    real.set("clipped", "1")
+    rows = [
+        row for some in real.rows["hicra_1"].values() for row in some[:TRACED] if len(tokens_of(row["output"])) >= LIMIT
+    ]
+    assert found_count(real) == len(rows)
+    if rows:
+        real.click("#table tbody tr")
+        assert real.run("document.querySelector('#detail .response .text').textContent") == rows[0]["output"]
+
+
+def test_question_5_do_two_runs_differ_on_a_prompt(real: Page) -> None:
+    open_view(real, "Prompts")
+    real.set("other", "2")
+    title(real, "number")
+    real.click("#prompts tbody tr")
+    table = real.text("#prompts table")
+    assert "hicra_1" in table
+    assert "grpo" in table
+    assert real.count(".response .text") == 2
+
+
 # --- addresses, keys, looks -------------------------------------------------------------------------------------------
 
 STATES = [
@@ -603,7 +735,9 @@ def test_an_address_holds_the_whole_state(real: Page, state: str) -> None:
     real.wait(drawn)
     real.run(fold)
     before = real.text()
-    controls = "[...document.querySelectorAll('#view [data-key]')].map((x) => x.type === 'checkbox' ? x.checked : x.value)"
+    controls = (
+        "[...document.querySelectorAll('#view [data-key]')].map((x) => x.type === 'checkbox' ? x.checked : x.value)"
+    )
     values = real.run(controls)
     real.tab.leave()
     real.go(state)
@@ -651,13 +785,21 @@ def test_keys(real: Page) -> None:
 CONTRAST = """
 (() => {
   const numbers = (code) => code.match(/[\\d.]+/g).map(Number);
-  const shade = ([r, g, b]) => [r, g, b].map((c) => (c /= 255) <= .03928 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4).reduce((s, c, i) => s + c * [.2126, .7152, .0722][i], 0);
-  const behind = (node) => { for (; node; node = node.parentElement) { const c = numbers(getComputedStyle(node).backgroundColor); if ((c[3] ?? 1) > .99) return c; } return [255, 255, 255]; };
-  const poor = [];
-  for (const node of document.querySelectorAll('th, td, a, button, label, p, h1, h2, h3, option, summary, legend, .verdict, .flag, dt, dd')) {
+  const linear = (c) => (c /= 255) <= .03928 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4;
+  const shade = ([r, g, b]) => .2126 * linear(r) + .7152 * linear(g) + .0722 * linear(b);
+  const behind = (node) => {
+    for (; node; node = node.parentElement) {
+      const c = numbers(getComputedStyle(node).backgroundColor);
+      if ((c[3] ?? 1) > .99) return c;
+    }
+    return [255, 255, 255];
+  };
+  const poor = [], kinds = 'th, td, a, button, label, p, h1, h2, h3, option, summary, legend, .verdict, .flag, dt, dd';
+  for (const node of document.querySelectorAll(kinds)) {
     if (!node.offsetParent || node.closest('svg') || !node.textContent.trim() || node.disabled) continue;
     const [x, y] = [shade(numbers(getComputedStyle(node).color)), shade(behind(node))].sort((a, b) => b - a);
-    if ((x + .05) / (y + .05) < 4.5) poor.push(`${node.tagName}.${node.className} ${node.textContent.slice(0, 20)} ${((x + .05) / (y + .05)).toFixed(2)}`);
+    const contrast = (x + .05) / (y + .05);
+    if (contrast < 4.5) poor.push(`${node.tagName}.${node.className} ${node.textContent.slice(0, 20)} ${contrast}`);
   }
   return [...new Set(poor)].slice(0, 5);
 })()"""
@@ -666,7 +808,15 @@ CONTRAST = """
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_text_can_be_read_in_both_themes(real: Page, theme: str) -> None:
     real.tab.media(prefers_color_scheme=theme)
-    for view in ("rollouts?run=0&step=3&row=33", "prompt?prompt=0", "grams?gram=0", "configuration", "gaps", "errors", "tokens?by=function"):
+    for view in (
+        "rollouts?run=0&step=3&row=33",
+        "prompt?prompt=0",
+        "grams?gram=0",
+        "configuration",
+        "gaps",
+        "errors",
+        "tokens?by=function",
+    ):
         real.go(view)
         assert real.run(CONTRAST) == [], view
     bright = real.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
@@ -677,10 +827,16 @@ def test_text_can_be_read_in_both_themes(real: Page, theme: str) -> None:
     assert other == ("dark" if bright else "light")
 
 
-
 def test_a_phone_scrolls_no_view_sideways(real: Page) -> None:
     real.tab.size(390, 844, mobile=True)
-    for view in (*VIEWS, "rollouts?run=0&row=3", "rollouts?run=0&q=total", "prompt?prompt=1", "grams?gram=0", "tokens?base=1&by=advantage"):
+    for view in (
+        *VIEWS,
+        "rollouts?run=0&row=3",
+        "rollouts?run=0&q=total",
+        "prompt?prompt=1",
+        "grams?gram=0",
+        "tokens?base=1&by=advantage",
+    ):
         real.go(view)
         assert real.run("document.documentElement.scrollWidth - innerWidth") <= 0, view
     real.go("rollouts?run=0&row=3")
@@ -757,7 +913,10 @@ def test_a_run_that_goes_on(tab: Browser, tmp_path: Path, output: str) -> None:
     time.sleep(1.5)
     assert found_count(page) == before  # paused
     page.run("document.querySelector('#watching button').click()")
-    page.wait(f"{READY} && document.querySelector('#found')?.innerText.startsWith('{before + len(later.splitlines())} responses')")
+    page.wait(
+        f"{READY} && document.querySelector('#found')?.innerText"
+        f".startsWith('{before + len(later.splitlines())} responses')"
+    )
     assert page.run("location.hash") == "#rollouts?run=0&kind=train"
 
 
@@ -802,18 +961,30 @@ def hostile_report(folder: Path) -> Path:
     run = folder / "<img src=x onerror=document.title='owned'>"
     make_run(run, steps=2)
     rows = [
-        {"input": text, "output": f"so {text} but wait", "gts": text, "score": float(n % 2), "step": 1, "uid": f"{text}_{n}_0", text: text}
+        {
+            "input": text,
+            "output": f"so {text} but wait",
+            "gts": text,
+            "score": float(n % 2),
+            "step": 1,
+            "uid": f"{text}_{n}_0",
+            text: text,
+        }
         for n, text in enumerate(HOSTILE * 2)
     ]
     (run / "rollouts" / "1.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     data = {f"val-core/{text}/acc/mean@1": 0.5 for text in HOSTILE}
     (run / "metrics.jsonl").write_text(json.dumps({"step": 1, "data": {**data, "critic/score/mean": 0.5}}) + "\n")
     trace = {
-        "group": HOSTILE[0], "score": 1.0, "tokens": list(HOSTILE), "function": ["deduction", *[None] * (len(HOSTILE) - 1)],
+        "group": HOSTILE[0], "score": 1.0, "tokens": list(HOSTILE),
+        "function": ["deduction", *[None] * (len(HOSTILE) - 1)],
         "entropy_nats": [0.5] * len(HOSTILE), "advantage": [1.0] * len(HOSTILE),
     }  # fmt: skip
     (run / "hicra_traces" / "1.jsonl").write_text(json.dumps(trace) + "\n")
-    judged = [{"step": 1, "row": n, "of": "training", "rater": HOSTILE[2], "letter": text, "category": text, "answer": text} for n, text in enumerate(HOSTILE)]
+    judged = [
+        {"step": 1, "row": n, "of": "training", "rater": HOSTILE[2], "letter": text, "category": text, "answer": text}
+        for n, text in enumerate(HOSTILE)
+    ]
     (run / "judged.jsonl").write_text("".join(json.dumps(one) + "\n" for one in judged))
     (run / "command.txt").write_text(f'python -m x "a.b={HOSTILE[2]}" "c={HOSTILE[1]}"\n')
     grams = [{"text": "so", "function": "deduction"}, {"text": "but wait", "function": "backtracing"}]
@@ -826,9 +997,18 @@ def hostile_report(folder: Path) -> Path:
 def test_markup_stays_text(tab: Browser, tmp_path: Path) -> None:
     page = Page(tab, hostile_report(tmp_path), {})
     # "owned" alone: the report's own title holds the words, as text.
-    owned = "document.title === 'owned' || document.querySelector('#view img, #view script, #view b:not([style]), #view svg[onload], [onerror]') !== null"
-    places = [f"rollouts?run=0&row={row}" for row in range(len(HOSTILE))] + [f"prompt?prompt={n}" for n in range(len(HOSTILE))]
-    places += [f"grams?gram={n}" for n in range(6)] + ["curves?q=owned", "rollouts?q=constructor", "rollouts?q=__proto__", "rollouts?q=document.title", "tokens"]
+    made = "#view img, #view script, #view b:not([style]), #view svg[onload], [onerror]"
+    owned = f"document.title === 'owned' || document.querySelector('{made}') !== null"
+    places = [f"rollouts?run=0&row={row}" for row in range(len(HOSTILE))] + [
+        f"prompt?prompt={n}" for n in range(len(HOSTILE))
+    ]
+    places += [f"grams?gram={n}" for n in range(6)] + [
+        "curves?q=owned",
+        "rollouts?q=constructor",
+        "rollouts?q=__proto__",
+        "rollouts?q=document.title",
+        "tokens",
+    ]
     for place in [*VIEWS, *places]:
         page.go(place)
         page.wait("[...document.querySelectorAll('.chart')].slice(0, 3).every((x) => x.data)")
@@ -849,8 +1029,8 @@ def test_the_policy_stops_what_is_not_the_pages_own(tab: Browser, tmp_path: Path
     page = Page(tab, make_report(tmp_path, "report.html", runs=1), {})
     page.go("curves")
     attempts = {
-        "script": "const x = document.createElement('script'); x.textContent = 'document.title = \"owned\"'; document.body.append(x)",
-        "handler": "document.querySelector('main').insertAdjacentHTML('beforeend', '<img src=x onerror=\"document.title = 1\">')",
+        "script": "const x = document.createElement('script'); x.textContent = 'document.title = 1'; document.body.append(x)",
+        "handler": "document.querySelector('main').innerHTML += '<img src=x onerror=\"document.title = 1\">'",
         "fetch": "fetch('https://example.org/').catch(() => 0)",
         "frame": "const x = document.createElement('iframe'); x.src = 'https://example.org'; document.body.append(x)",
         "eval": "try { window.eval('document.title = \"owned\"') } catch {}",

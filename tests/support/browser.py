@@ -80,7 +80,12 @@ class Browser:
 
     def run(self, script: str) -> Any:
         """The value of an expression in the page; a promise is waited for."""
-        words = {"expression": script, "awaitPromise": True, "returnByValue": True, "allowUnsafeEvalBlockedByCSP": False}
+        words = {
+            "expression": script,
+            "awaitPromise": True,
+            "returnByValue": True,
+            "allowUnsafeEvalBlockedByCSP": False,
+        }
         done = self.ask("Runtime.evaluate", **words)
         while "gone" in done:  # the page was loaded anew meanwhile
             done = self.ask("Runtime.evaluate", **words)

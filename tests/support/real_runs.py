@@ -28,7 +28,9 @@ def tokens_of(text: str) -> list[str]:
     return re.findall(r"\s?\w+|\s+|[^\w\s]", text)
 
 
-def make_real_run(folder: Path, rollouts: Sequence[dict[str, Any]], seed: int, jump: int = JUMP, skill: float = 0.0) -> Rows:
+def make_real_run(
+    folder: Path, rollouts: Sequence[dict[str, Any]], seed: int, jump: int = JUMP, skill: float = 0.0
+) -> Rows:
     """Write a run.
 
     Args:
