@@ -12,7 +12,7 @@ VIOLET, PINK, TEAL = "#7b2cbf", "#d81159", "#1b998b"
 
 PLANNING, EXECUTION, OTHER = RED, BLUE, SOFT
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#5b5b5b", "#e69f00", "#000000")
-"""Of methods and runs, in the order they are given: Okabe and Ito's, which the colour-blind tell apart, but for yellow."""
+"""Of methods and runs, in the order they are given: Okabe and Ito's for the colour-blind, grey for yellow."""
 
 
 class Shade(NamedTuple):

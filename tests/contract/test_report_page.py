@@ -1,4 +1,4 @@
-"""The page of `hicra report` in a real browser: each ability of each view, on made-up runs, real text and the demo's."""
+"""The page of `hicra report` in a real browser: each ability of each view, on made-up runs, real text and the demo."""
 
 from __future__ import annotations
 
@@ -1029,7 +1029,7 @@ def test_the_policy_stops_what_is_not_the_pages_own(tab: Browser, tmp_path: Path
     page = Page(tab, make_report(tmp_path, "report.html", runs=1), {})
     page.go("curves")
     attempts = {
-        "script": "const x = document.createElement('script'); x.textContent = 'document.title = 1'; document.body.append(x)",
+        "script": "const x = document.createElement('script'); x.text = 'document.title = 1'; document.body.append(x)",
         "handler": "document.querySelector('main').innerHTML += '<img src=x onerror=\"document.title = 1\">'",
         "fetch": "fetch('https://example.org/').catch(() => 0)",
         "frame": "const x = document.createElement('iframe'); x.src = 'https://example.org'; document.body.append(x)",

@@ -94,8 +94,11 @@ views.tokens = {
       el("h2", {}, verdict(trace.score ?? NaN), ` step ${step}, ${plural(trace.tokens.length, "token")} `, this.rolloutLink(run, step, place)),
       tokenChart(root, trace, sides) ?? "",
       el("div", { cls: base ? "columns" : "" }, sides.map((side) => el("article", { cls: "response" }, base ? el("h3", {}, MEASURES[side].title) : null, tokenText(trace, side)))));
-    part("trace").onmouseover = (event) => event.target.dataset.place && pointAt(root, trace, Number(event.target.dataset.place));
-    part("trace").onclick = part("trace").onmouseover;
+    // Only when the pointer itself moves: what a key showed stays, though the text may shift under the pointer.
+    part("trace").onmousemove = ({ target: { dataset } }) => {
+      if (dataset.place && dataset.place !== part("token").dataset.place) pointAt(root, trace, Number(dataset.place));
+    };
+    part("trace").onclick = part("trace").onmousemove;
     this.move = (by) => pointAt(root, trace, Math.max(0, Math.min(trace.tokens.length - 1, Number(part("token").dataset.place ?? -1) + by)));
     pointAt(root, trace, 0);
     delete part("token").dataset.place;
