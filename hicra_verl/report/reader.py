@@ -18,6 +18,7 @@ from hicra_verl.grams.pieces import BREAK
 from hicra_verl.grams.text_matcher import TextMatcher, TextMatches, text_bytes
 from hicra_verl.metrics.step import StepMetrics
 from hicra_verl.report.advantages import grpo_advantages
+from hicra_verl.report.images import holds_image, images_of
 from hicra_verl.report.pieces import ROWS_PER_TEXT, WORD_SHARDS, Store, as_json
 from hicra_verl.report.sections import DTYPES, TRAIN, Found, Section
 from hicra_verl.report.traced import Traced
@@ -106,7 +107,10 @@ class Reader:
             self.found.characters += len(rollout.response)
             self.words.add(row, words_of(rollout.response))
             self._traced.add(row, rollout.group, rollout.score, rollout.response)
-            further = {name: _shown(value) for name, value in fields.items() if name not in _KNOWN}
+            rest = {name: value for name, value in fields.items() if name not in _KNOWN}
+            further = {name: _shown(value) for name, value in rest.items() if not holds_image(value)}
+            if images := images_of(rest):
+                further["images"] = images
             if turns:
                 further["turns"] = turns
             self._entries.append(as_json({"t": rollout.response, "m": mark, "x": further}))

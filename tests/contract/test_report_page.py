@@ -427,6 +427,46 @@ def test_what_a_step_changed(real: Page) -> None:
     assert "wait" in real.text("#against").lower()  # the gram of what was added
 
 
+PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+TOOL = "<tool_response>\n5 is <i>prime</i>\n</tool_response>"
+
+
+def test_turns_tool_output_and_images(tab: Browser, tmp_path: Path) -> None:
+    """What an agent's tool answered is told from what it wrote; images that the dump holds are shown, others are text."""
+    run = make_run(tmp_path / "run", steps=1)
+    output = f"Is 5 prime? I ask.\nuser\n{TOOL}\nassistant\nSo it is."
+    svg = "data:image/svg+xml;base64,PHN2Zy8+"
+    rows = [
+        {"input": "p", "output": output, "gts": "", "score": 1.0, "uid": "g_0_0", "images": [PIXEL, svg]},
+        {
+            "input": "p",
+            "output": "so",
+            "gts": "",
+            "score": 0.0,
+            "uid": "g_1_0",
+            "picture": PIXEL,
+            "turns": "<b>no list",
+        },
+    ]
+    (run / "rollouts" / "1.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_report([f"a={run}"], tmp_path / "report.html")
+    page = Page(tab, tmp_path / "report.html", {})
+    page.go("rollouts?run=0&kind=train&step=1&turns=2")
+    assert found_count(page) == 1
+    page.click("#table tbody tr")
+    marked = page.run("[...document.querySelectorAll('#detail .turn-tool')].map((x) => x.textContent).join('')")
+    assert TOOL in marked
+    assert "I ask" not in marked
+    assert "So it is" not in marked
+    assert page.run("document.querySelector('#detail .text:not(.prompt)').textContent") == output
+    page.wait("document.querySelector('#detail img').naturalWidth === 1")
+    assert page.count("#detail img") == 1
+    page.press("ArrowRight")
+    page.wait("document.querySelector('#detail .response .text').textContent === 'so'")
+    assert page.count("#detail img") == 1
+    page.quiet()
+
+
 # --- prompts ----------------------------------------------------------------------------------------------------------
 
 

@@ -189,14 +189,16 @@ function groupTable(run, members, row) {
 }
 
 function turnLayers(more) {
-  return (more?.turns ?? []).map(([start, end, role]) => [start, end, `turn turn-${/tool|function|observation/i.test(role) ? "tool" : "other"}`, `turn: ${role}`]);
+  return (Array.isArray(more?.turns) ? more.turns : []).map(([start, end, role]) => [start, end, `turn turn-${/tool|function|observation/i.test(role) ? "tool" : "other"}`, `turn: ${role}`]);
 }
 
 // A response with its planning, its turns, and what a search found in it.
 async function responseBox(run, row, query, full = true) {
   const rows = rowsOf(run), response = await responseOf(run, row), { step, kind } = sectionOf(run, row);
   const hits = query ? query.match(response.t).map(([start, end]) => [start, end, "hit", "found"]) : [];
-  const { turns, images, ...more } = response.x ?? {};
+  const more = { ...response.x }, images = [more.images ?? []].flat().filter(isImage);
+  if (Array.isArray(more.turns)) delete more.turns; // marked in the text
+  if (images.length) delete more.images;
   const facts = [
     `step ${step}, ${KINDS[kind]}`, `advantage ${signed(rows.advantage[row])}`, `${number(lengthOf(rows, row))} ${lengthUnit(rows)}`,
     `planning ${percent(rows.planning[row])}`, rows.turns[row] > 1 ? plural(rows.turns[row], "turn") : null, rows.clipped[row] === 1 ? "clipped" : null,
@@ -205,7 +207,7 @@ async function responseBox(run, row, query, full = true) {
     el("h3", {}, verdict(rows.score[row]), " ", facts.join(" · "), " ",
       rows.trace[row] >= 0 ? link("tokens", { run, step, trace: rows.trace[row] }, "token by token") : null),
     el("div", { cls: "text" }, markedText(response.t, [...gramLayers(response), ...turnLayers(response.x), ...hits])),
-    (images ?? []).filter(isImage).map((image) => el("img", { src: image, alt: "image of the dump", loading: "lazy" })),
+    images.map((image) => el("img", { src: image, alt: "image of the dump", loading: "lazy" })),
     full && Object.keys(more).length ? el("details", {}, el("summary", {}, "further fields of the dump"), el("dl", {}, Object.entries(more).flatMap(([name, value]) => [
       el("dt", {}, name), el("dd", {}, typeof value === "string" ? value : JSON.stringify(value))]))) : null);
 }
