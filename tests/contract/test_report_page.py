@@ -427,12 +427,15 @@ def test_what_a_step_changed(real: Page) -> None:
     assert "wait" in real.text("#against").lower()  # the gram of what was added
 
 
-PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+PIXEL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJ"
+    "AAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 TOOL = "<tool_response>\n5 is <i>prime</i>\n</tool_response>"
 
 
 def test_turns_tool_output_and_images(tab: Browser, tmp_path: Path) -> None:
-    """What an agent's tool answered is told from what it wrote; images that the dump holds are shown, others are text."""
+    """What an agent's tool answered is told from what it wrote; images that the dump holds are shown, no others."""
     run = make_run(tmp_path / "run", steps=1)
     output = f"Is 5 prime? I ask.\nuser\n{TOOL}\nassistant\nSo it is."
     svg = "data:image/svg+xml;base64,PHN2Zy8+"

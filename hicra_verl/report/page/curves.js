@@ -141,5 +141,6 @@ views.curves = {
       chart(title, traces, { unit, height: one ? 520 : 270, clicked: ({ data, x }) => data.run !== undefined && openStep(data.run, x) }),
       el("button", { type: "button", cls: "enlarge", title: one ? "all charts" : "this chart alone",
         onclick: () => change({ chart: one ? null : title }) }, one ? "← all charts" : "⤢", el("span", { cls: "hidden" }, ` ${title}`)))));
+    await chartsInSight(root);
   },
 };

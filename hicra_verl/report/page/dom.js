@@ -134,12 +134,18 @@ const isImage = (text) => /^data:image\/(png|jpeg|gif|webp);base64,[A-Za-z0-9+/=
 const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;");
 
 const drawn = new IntersectionObserver((entries) => {
-  for (const { isIntersecting, target } of entries) {
-    if (!isIntersecting) continue;
-    drawn.unobserve(target);
-    plotlyReady.then(() => target.isConnected && target.draw());
-  }
+  for (const { isIntersecting, target } of entries) if (isIntersecting) drawChart(target);
 }, { rootMargin: "300px" });
+
+async function drawChart(box) {
+  drawn.unobserve(box);
+  await plotlyReady;
+  if (box.isConnected && !box.data) box.draw();
+}
+
+// The charts that are in sight now; a view is ready when they are drawn.
+const chartsInSight = (root) => Promise.all([...root.querySelectorAll(".chart")]
+  .filter((box) => box.getBoundingClientRect().top < window.innerHeight).map(drawChart));
 const plotlyReady = new Promise((resolve) => {
   if (document.readyState === "complete") resolve();
   else window.addEventListener("load", resolve);

@@ -1,6 +1,7 @@
 // Rollouts: every response as a row of a table, with search, filters and sort; a row opens its whole group.
 
 const PAGE_ROWS = 50;
+const SHOW_MS = 1000; // of a long search: what is found so far is shown so often
 const KINDS = { train: "training", validation: "held-out" };
 const SORTS = {
   score: (rows) => rows.score, length: (rows) => lengths(rows), advantage: (rows) => rows.advantage,
@@ -44,13 +45,14 @@ async function filteredRows(run, params) {
   const rows = rowsOf(run);
   await Promise.all(sections.map(({ first, count }) => rows.need(first, count)));
   const tests = Object.entries(FILTERS).filter(([key]) => params.get(key)).map(([key, make]) => make(params.get(key)));
-  const held = params.get("gram") ? new Set(await rowsWithGram(run, params.get("gram"))) : null;
+  const held = params.get("gram") ? new Uint8Array(rows.length) : null;
+  if (held) for (const row of await rowsWithGram(run, params.get("gram"))) held[row] = 1;
   const found = new Uint32Array(sections.reduce((sum, { count }) => sum + count, 0));
   let size = 0;
   for (const section of sections) {
     const signal = params.get("signal") ? signalOf(rows, section) : null;
     for (let row = section.first; row < section.first + section.count; row++) {
-      if (held && !held.has(row)) continue;
+      if (held && !held[row]) continue;
       if (signal && signal(row) !== (params.get("signal") === "1")) continue;
       if (tests.every((test) => test(rows, row))) found[size++] = row;
     }
@@ -340,18 +342,25 @@ views.rollouts = {
 
   // One page of the table; texts are read as far as this page needs.
   async rows(root, run, params, query, found, isFresh) {
-    const page = Number(params.get("page") ?? 0), part = (id) => root.querySelector(`#${id}`), rows = rowsOf(run);
+    const page = Number(params.get("page") ?? 0), part = (id) => root.querySelector(`#${id}`);
     const told = () => {
       if (!isFresh()) return found.stop();
       part("found").replaceChildren(summaryLine(run, found, Boolean(query)), " ", found.done ? "" :
         el("button", { type: "button", id: "count", onclick: () => this.readOn(root, run, params, query, found, isFresh) }, "read all of them"));
       part("reading").querySelector("progress").value = found.rows.length ? found.read / found.rows.length : 1;
     };
+    const wanted = (page + 1) * PAGE_ROWS + 1;
     part("stop").onclick = () => found.stop();
     part("reading").hidden = found.done;
-    await found.more((page + 1) * PAGE_ROWS + 1, told);
-    if (!isFresh()) return;
-    part("reading").hidden = true;
+    do { // what is found is shown while the reading goes on
+      await found.more(wanted, told, SHOW_MS);
+      if (isFresh()) await this.draw(root, run, params, query, found, isFresh);
+    } while (isFresh() && !found.done && !found.stopped && found.found.length < wanted);
+    if (isFresh()) part("reading").hidden = true;
+  },
+
+  async draw(root, run, params, query, found, isFresh) {
+    const page = Number(params.get("page") ?? 0), part = (id) => root.querySelector(`#${id}`), rows = rowsOf(run);
     const shown = [...found.found.slice(page * PAGE_ROWS, (page + 1) * PAGE_ROWS)], row = Number(params.get("row") ?? NaN);
     const texts = await rowTexts(run, shown, query);
     if (!isFresh()) return;

@@ -162,11 +162,12 @@ class Search {
     this.stopped = true;
   }
 
-  // Read on until `wanted` rows are found, and a moment longer: of a small run the whole count is soon known. told(this)
-  // now and then.
-  async more(wanted, told) {
+  // Read on until `wanted` rows are found, and a moment longer, for of a small run the whole count is soon known; at most
+  // for so many milliseconds. told(this) now and then.
+  async more(wanted, told, most = Infinity) {
     this.stopped = false;
-    const start = performance.now(), isEnough = () => this.found.length >= wanted && performance.now() - start > MOMENT_MS;
+    const start = performance.now(), spent = () => performance.now() - start;
+    const isEnough = () => spent() > most || (this.found.length >= wanted && spent() > MOMENT_MS);
     for (let last = start; !this.done && !isEnough() && !this.stopped; ) {
       const batch = this.rows.subarray(this.read, this.read + 64);
       const texts = await Promise.all([...batch].map((row) => responseOf(this.run, row)));
