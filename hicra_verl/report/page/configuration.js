@@ -29,22 +29,32 @@ views.configuration = {
     const differs = ([, values]) => new Set(runs.map((run) => asText(values[run]))).size > 1;
     const different = lines.filter(differs).length, everything = params.get("all") || runs.length < 2;
     const shown = lines.filter((line) => (everything || differs(line)) && `${line[0]} ${line[1].map(asText).join(" ")}`.toLowerCase().includes(wanted));
-    root.querySelector("#settings-said").textContent = runs.length < 2 ? plural(lines.length, "setting") : `${number(different)} of ${plural(lines.length, "setting")} differ between the runs.`;
+    const settings = plural(lines.length, "setting");
+    root.querySelector("#settings-said").textContent = runs.length < 2 ? settings : `${number(different)} of ${settings} differ between the runs.`;
     root.querySelector("#settings").replaceChildren(shown.length ? table({ label: "settings", rows: shown, columns: [
-      { title: "setting", cell: ([name]) => el("code", {}, name) }, { title: "", cell: (line) => (runs.length > 1 && differs(line) ? el("span", { cls: "flag", title: "differs" }, "≠") : "") },
+      { title: "setting", cell: ([name]) => el("code", {}, name) },
+      { title: "", cell: (line) => (runs.length > 1 && differs(line) ? el("span", { cls: "flag", title: "differs" }, "≠") : "") },
       ...runs.map((run) => ({ title: runName(run), cell: ([, values]) => el("code", {}, asText(values[run])) })),
     ] }) : "");
-    root.querySelector("#commands").replaceChildren(...all.map(({ command }, run) => el("details", { open: all.length === 1 }, el("summary", {}, runName(run)), el("pre", {}, command || "not recorded with this run"))));
+    root.querySelector("#commands").replaceChildren(...all.map(({ command }, run) => el("details", { open: all.length === 1 },
+      el("summary", {}, runName(run)), el("pre", {}, command || "not recorded with this run"))));
   },
 };
 
 views.gaps = {
   title: "Gaps",
-  build: (root) => root.append(el("p", { cls: "note" }, "What a run lacks, and which view is therefore empty; and what was found missing or broken while it was read."), el("div", { id: "gaps" })),
+  build: (root) => root.append(el("p", { cls: "note" }, "What a run lacks, and which view is therefore empty; and what was found missing or "
+    + "broken while it was read."), el("div", { id: "gaps" })),
   show(root) {
-    const list = (title, sentences) => [el("h3", {}, title), sentences.length ? el("ul", {}, sentences.map((sentence) => el("li", {}, sentence))) : el("p", { cls: "note" }, "nothing")];
-    root.querySelector("#gaps").replaceChildren(...manifest.runs.map(({ name, path, rows, sections, traced_steps: traced, judged, lacks, gaps }) => el("section", {},
-      el("h2", {}, name), el("p", {}, `From ${path}: ${plural(rows, "response")} at ${plural(new Set(sections.map(({ step }) => step)).size, "step")}, ${plural(traced.length, "step")} with traces, ${plural(judged, "judged error")}.`),
-      ...list("It lacks", lacks), ...list("Gaps", gaps))));
+    root.querySelector("#gaps").replaceChildren(...manifest.runs.map((run) => el("section", {}, el("h2", {}, run.name), el("p", {}, this.holdings(run)),
+      ...this.list("It lacks", run.lacks), ...this.list("Gaps", run.gaps))));
+  },
+  holdings({ path, rows, sections, traced_steps: traced, judged }) {
+    const steps = new Set(sections.map(({ step }) => step)).size;
+    return `From ${path}: ${plural(rows, "response")} at ${plural(steps, "step")}, ${plural(traced.length, "step")} with traces, ${plural(judged, "judged error")}.`;
+  },
+  list(title, sentences) {
+    const items = sentences.map((sentence) => el("li", {}, sentence));
+    return [el("h3", {}, title), items.length ? el("ul", {}, items) : el("p", { cls: "note" }, "nothing")];
   },
 };

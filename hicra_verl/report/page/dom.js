@@ -109,7 +109,10 @@ function markedText(text, layers) {
     while (next < ordered.length && ordered[next][0] <= start) open.push(ordered[next++]);
     open = open.filter((layer) => layer[1] > start);
     if (!open.length) nodes.push(part);
-    else nodes.push(el("mark", { cls: open.map((layer) => layer[2]).join(" "), title: open.map((layer) => layer[3]).filter(Boolean).join(" · ") || null }, part));
+    else {
+      const titles = open.map((layer) => layer[3]).filter(Boolean).join(" · ");
+      nodes.push(el("mark", { cls: open.map((layer) => layer[2]).join(" "), title: titles || null }, part));
+    }
   }
   return nodes;
 }
@@ -188,4 +191,4 @@ function mixed(code, white) {
   const parts = [1, 3, 5].map((at) => parseInt(code.slice(at, at + 2), 16));
   return `rgb(${parts.map((part) => Math.round(part + (255 - part) * white)).join(",")})`;
 }
-const faint = (code, alpha) => code.replace(/^#(..)(..)(..)$/, (_, r, g, b) => `rgb(${parseInt(r, 16)},${parseInt(g, 16)},${parseInt(b, 16)})`).replace("rgb(", "rgba(").replace(")", `,${alpha})`);
+const faint = (code, alpha) => (code.startsWith("#") ? mixed(code, 0) : code).replace("rgb(", "rgba(").replace(")", `,${alpha})`);

@@ -13,22 +13,33 @@ function errorChart(run, rater, list) {
   const traces = names.map((name, place) => {
     const at = counts.map(({ estimated }) => estimated[name] ?? [null, null, null]);
     return {
-      x: steps, y: at.map(([value]) => value), name: plain(name), type: "scatter", mode: "lines+markers", line: { width: 2, color: colour(place), dash: DASHES[place] },
+      x: steps, y: at.map(([value]) => value), name: plain(name), type: "scatter", mode: "lines+markers",
+      line: { width: 2, color: colour(place), dash: DASHES[place] },
       marker: { symbol: SYMBOLS[place], size: 7 }, hovertemplate: `step %{x}: %{y:.0f}<extra>${plain(name)}</extra>`,
-      error_y: { type: "data", symmetric: false, array: at.map(([value, , high]) => high - value), arrayminus: at.map(([value, low]) => value - low), thickness: 1 },
+      error_y: {
+        type: "data", symmetric: false, thickness: 1,
+        array: at.map(([value, , high]) => high - value), arrayminus: at.map(([value, low]) => value - low),
+      },
     };
   });
-  traces.push({ x: steps, y: counts.map(({ failures }) => failures), name: "all failures", type: "scatter", mode: "lines", line: { dash: "dot", color: "rgb(128,140,150)" } });
-  return chart("Failures by type: estimated from the judged ones, with 95% intervals", traces, { unit: "responses", height: 300, clicked: ({ x }) => change({ step: x, page: null }), layout: { yaxis: { rangemode: "tozero" } } });
+  const all = counts.map(({ failures }) => failures), line = { dash: "dot", color: "rgb(128,140,150)" };
+  traces.push({ x: steps, y: all, name: "all failures", type: "scatter", mode: "lines", line });
+  const title = "Failures by type: estimated from the judged ones, with 95% intervals";
+  return chart(title, traces, { unit: "responses", height: 300, clicked: openJudged, layout: { yaxis: { rangemode: "tozero" } } });
 }
+
+const openJudged = ({ x }) => change({ step: x, page: null });
 
 function judgedChart(list) {
   const steps = [...new Set(list.map(({ step }) => step))].sort((a, b) => a - b), names = [...new Set(list.map(errorName))].sort();
+  const count = (step, name) => list.filter((one) => one.step === step && errorName(one) === name).length;
   const traces = names.map((name, place) => ({
-    x: steps, y: steps.map((step) => list.filter((one) => one.step === step && errorName(one) === name).length), type: "bar", name: plain(name),
-    marker: { color: colour(place), pattern: { shape: TEXTURES[place % TEXTURES.length] } }, hovertemplate: `step %{x}: %{y}<extra>${plain(name)}</extra>`,
+    x: steps, y: steps.map((step) => count(step, name)), type: "bar", name: plain(name),
+    marker: { color: colour(place), pattern: { shape: TEXTURES[place % TEXTURES.length] } },
+    hovertemplate: `step %{x}: %{y}<extra>${plain(name)}</extra>`,
   }));
-  return chart("Judged failures by type (a sample: their number says nothing of all failures)", traces, { height: 300, layout: { barmode: "stack", xaxis: { type: "category" } }, clicked: ({ x }) => change({ step: x, page: null }) });
+  const title = "Judged failures by type (a sample: their number says nothing of all failures)";
+  return chart(title, traces, { height: 300, clicked: openJudged, layout: { barmode: "stack", xaxis: { type: "category" } } });
 }
 
 async function errorBox(run, one) {
@@ -65,14 +76,17 @@ views.errors = {
     }
     const list = await json(`errors/${run}`);
     if (!isFresh()) return;
-    const raters = [...new Set(list.map(({ rater }) => rater ?? ""))].sort(), rater = raters.includes(params.get("rater")) ? params.get("rater") : raters[0];
+    const raters = [...new Set(list.map(({ rater }) => rater ?? ""))].sort();
+    const rater = raters.includes(params.get("rater")) ? params.get("rater") : raters[0];
     const mine = list.filter((one) => (one.rater ?? "") === rater), wanted = (params.get("q") ?? "").toLowerCase();
     errorChoices(root, "rater", raters, null);
     errorChoices(root, "category", mine.map(errorName), "all types");
     errorChoices(root, "step", mine.map(({ step }) => step), "all steps");
     setControls(root, params);
-    const found = mine.filter((one) => (!params.get("category") || errorName(one) === params.get("category")) && (!params.get("step") || String(one.step) === params.get("step")) && one.sentences.toLowerCase().includes(wanted));
-    const page = Number(params.get("page") ?? 0), boxes = await Promise.all(found.slice(page * PAGE_ERRORS, (page + 1) * PAGE_ERRORS).map((one) => errorBox(run, one)));
+    const isAsked = (key, value) => !params.get(key) || String(value) === params.get(key);
+    const found = mine.filter((one) => isAsked("category", errorName(one)) && isAsked("step", one.step) && one.sentences.toLowerCase().includes(wanted));
+    const page = Number(params.get("page") ?? 0), shown = found.slice(page * PAGE_ERRORS, (page + 1) * PAGE_ERRORS);
+    const boxes = await Promise.all(shown.map((one) => errorBox(run, one)));
     if (!isFresh()) return;
     said.textContent = `${plural(found.length, "judged error")} of ${number(mine.length)} by ${rater || "the judge"}.`;
     box.replaceChildren(errorChart(run, rater, mine), ...boxes, pager(page, Math.ceil(found.length / PAGE_ERRORS)) ?? "");

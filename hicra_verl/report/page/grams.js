@@ -29,7 +29,8 @@ function sortedGrams(rows, order) {
 function intervalCell({ difference, low, high }) {
   if (![difference, low, high].every(Number.isFinite)) return "–";
   const at = (value) => 50 + 50 * Math.max(-1, Math.min(1, value));
-  const line = el("span", { cls: "interval", "aria-hidden": "true" }, el("i", { style: `left:${at(low)}%;width:${at(high) - at(low)}%` }), el("b", { style: `left:${at(difference)}%` }));
+  const line = el("span", { cls: "interval", "aria-hidden": "true" },
+    el("i", { style: `left:${at(low)}%;width:${at(high) - at(low)}%` }), el("b", { style: `left:${at(difference)}%` }));
   return el("span", {}, line, `${signed(difference, percent)} [${signed(low, percent)}, ${signed(high, percent)}]`);
 }
 
@@ -51,7 +52,10 @@ function gramColumns() {
 
 function gramChart(run, stats, gram) {
   const { steps, counts, responses } = stats, series = counts[gram] ?? [];
-  const trace = { x: steps, y: series.map((count, at) => count / (responses[at] || 1)), type: "scatter", mode: "lines+markers", line: { color: colour(0), width: 2 }, hovertemplate: "step %{x}: %{y:.3g} a response<extra></extra>" };
+  const trace = {
+    x: steps, y: series.map((count, at) => count / (responses[at] || 1)), type: "scatter", mode: "lines+markers",
+    line: { color: colour(0), width: 2 }, hovertemplate: "step %{x}: %{y:.3g} a response<extra></extra>",
+  };
   return chart(`${gramText(gram)}: times a response`, [trace], { height: 240, clicked: ({ x }) => go("rollouts", { run, step: x, gram }) });
 }
 
@@ -75,7 +79,8 @@ views.grams = {
   build(root) {
     root.append(el("div", { cls: "controls" }, runChoice(), field("q", "find a gram", { type: "search", "data-search": true }),
       choice("fn", "function", [["", "any"], ...manifest.functions.map((name, place) => [place, name])])),
-      el("p", { cls: "warning", role: "note" }, "A difference in accuracy with and without a gram is no cause: hard problems may call for it, and long responses hold more of everything."),
+      el("p", { cls: "warning", role: "note" }, "A difference in accuracy with and without a gram is no cause: hard problems may call for it, "
+        + "and long responses hold more of everything."),
       el("p", { cls: "note", id: "grams-said", role: "status" }),
       el("div", { cls: "split" }, el("section", { id: "gram-table", "aria-label": "grams" }), el("section", { id: "gram-detail", "aria-label": "the open gram", hidden: true })));
   },
@@ -86,11 +91,13 @@ views.grams = {
     const stats = await json(`gramstats/${run}`), wanted = (params.get("q") ?? "").toLowerCase(), fn = params.get("fn");
     if (!isFresh()) return;
     const order = params.get("sort") || "-change", gram = params.get("gram") ? Number(params.get("gram")) : null;
-    const rows = sortedGrams(withShares(stats).filter((row) => gramText(row.gram).toLowerCase().includes(wanted) && (!fn || manifest.gram_list[row.gram]?.[1] === Number(fn))), order);
+    const isAsked = ({ gram: one }) => gramText(one).toLowerCase().includes(wanted) && (!fn || manifest.gram_list[one]?.[1] === Number(fn));
+    const rows = sortedGrams(withShares(stats).filter(isAsked), order);
     const page = Number(params.get("page") ?? 0), shown = rows.slice(page * PAGE_ROWS, (page + 1) * PAGE_ROWS);
     part("grams-said").textContent = `${number(rows.length)} of the set's ${number(manifest.grams.size)} grams were found in ${runName(run)}.`;
-    part("gram-table").replaceChildren(table({ label: "grams", columns: gramColumns(), rows: shown, sort: order, open: ({ gram: one }) => change({ gram: one }), selected: (row) => row.gram === gram }),
-      pager(page, Math.ceil(rows.length / PAGE_ROWS)) ?? "");
+    part("gram-table").replaceChildren(table({
+      label: "grams", columns: gramColumns(), rows: shown, sort: order, open: (row) => change({ gram: row.gram }), selected: (row) => row.gram === gram,
+    }), pager(page, Math.ceil(rows.length / PAGE_ROWS)) ?? "");
     root.querySelector(".split").classList.toggle("opened", gram !== null);
     part("gram-detail").hidden = gram === null;
     const nodes = gram === null ? [] : await gramDetail(run, stats, gram);

@@ -8,7 +8,8 @@ async function promptAccounts(run, kind) {
   const key = `${run}/${kind}`;
   if (accountsKept.has(key)) return accountsKept.get(key);
   const rows = rowsOf(run), zeros = () => new Uint32Array(manifest.prompts);
-  const account = { steps: zeros(), right: zeros(), of: zeros(), firstRight: zeros(), firstOf: zeros(), lastRight: zeros(), lastOf: zeros(), at: new Int32Array(manifest.prompts).fill(-1) };
+  const account = { at: new Int32Array(manifest.prompts).fill(-1) };
+  for (const name of ["steps", "right", "of", "firstRight", "firstOf", "lastRight", "lastOf"]) account[name] = zeros();
   const sections = sectionsOf(run, null, kind);
   await Promise.all(sections.map(({ first, count }) => rows.need(first, count)));
   for (const [place, { first, count }] of sections.entries()) {
@@ -51,7 +52,8 @@ async function promptTable(run, other, params) {
   const listed = [];
   for (let prompt = 0; prompt < manifest.prompts; prompt++) if (mine.steps[prompt] >= least) listed.push(prompt);
   const rank = (prompt) => (Number.isNaN(value(prompt)) ? Infinity : sign * value(prompt));
-  listed.sort((a, b) => rank(a) - rank(b) || a - b);
+  const seen = (prompt) => mine.of[prompt] + (theirs?.of[prompt] ?? 0); // of two that are level, the one that more is known of
+  listed.sort((a, b) => rank(a) - rank(b) || seen(b) - seen(a) || a - b);
   const page = Number(params.get("page") ?? 0), shown = listed.slice(page * PAGE_PROMPTS, (page + 1) * PAGE_PROMPTS);
   const texts = new Map(await Promise.all(shown.map(async (prompt) => [prompt, oneLine(promptTail(await promptText(prompt)))])));
   const columns = [
@@ -67,10 +69,10 @@ async function promptTable(run, other, params) {
   ].filter(Boolean);
   return [
     el("p", { class: "note" }, `${plural(listed.length, "prompt")} with scores. Sort by a column's title; open one to see its responses.`),
-    table({ label: "prompts", columns, rows: shown, sort: order, open: (prompt) => change_to(prompt) }), pager(page, Math.ceil(listed.length / PAGE_PROMPTS)),
+    table({ label: "prompts", columns, rows: shown, sort: order, open: openPrompt }), pager(page, Math.ceil(listed.length / PAGE_PROMPTS)),
   ];
 }
-const change_to = (prompt) => change({ prompt, a: null, b: null, page: null, sort: null });
+const openPrompt = (prompt) => change({ prompt, a: null, b: null });
 
 // Every run's responses to a prompt: [{run, section, rows}], in the order of runs and steps.
 async function occurrences(prompt, kind) {
@@ -111,8 +113,11 @@ function promptChart(found) {
   const runs = [...new Set(found.map(({ run }) => run))];
   const traces = runs.map((run, place) => {
     const mine = found.filter((one) => one.run === run), share = ({ rows }) => rows.filter((row) => isRight(rowsOf(run).score[row])).length / rows.length;
-    return { x: mine.map(({ section }) => section.step), y: mine.map(share), name: plain(runName(run)), type: "scatter", mode: "lines+markers", run,
-      line: { color: colour(place), width: 2, dash: DASHES[place % DASHES.length] }, marker: { symbol: SYMBOLS[place % SYMBOLS.length], size: 7 }, hovertemplate: `step %{x}: %{y:.0%}<extra>${plain(runName(run))}</extra>` };
+    return {
+      x: mine.map(({ section }) => section.step), y: mine.map(share), name: plain(runName(run)), type: "scatter", mode: "lines+markers", run,
+      line: { color: colour(place), width: 2, dash: DASHES[place % DASHES.length] }, marker: { symbol: SYMBOLS[place % SYMBOLS.length], size: 7 },
+      hovertemplate: `step %{x}: %{y:.0%}<extra>${plain(runName(run))}</extra>`,
+    };
   });
   return chart("Right, of this prompt's responses", traces, { height: 220, layout: { yaxis: { range: [-0.05, 1.05], tickformat: ".0%" } } });
 }
@@ -120,20 +125,22 @@ function promptChart(found) {
 // The other responses at the same step, to choose one of them in its place.
 function sideHead(side, { run, row }, found) {
   const here = found.find((one) => one.run === run && one.rows.includes(row)), rows = rowsOf(run);
-  const pick = el("select", { "aria-label": `response ${side.toUpperCase()}`, onchange: () => change({ [side]: `${run}:${pick.value}` }) },
-    here.rows.map((other, place) => el("option", { value: other, selected: other === row }, `response ${place + 1}: ${isRight(rows.score[other]) ? "✓" : "✗"} ${number(rows.score[other])}, ${number(lengthOf(rows, other))} ${lengthUnit(rows)}`)));
+  const options = here.rows.map((other, place) => el("option", { value: other, selected: other === row }, `response ${place + 1}: `
+    + `${isRight(rows.score[other]) ? "✓" : "✗"} ${number(rows.score[other])}, ${number(lengthOf(rows, other))} ${lengthUnit(rows)}`));
+  const pick = el("select", { "aria-label": `response ${side.toUpperCase()}`, onchange: () => change({ [side]: `${run}:${pick.value}` }) }, options);
   return el("h3", {}, `${side.toUpperCase()}: ${runName(run)}, step ${here.section.step} `, pick);
 }
 
 async function comparison(a, b, found) {
   const [left, right] = await Promise.all([a, b].map(({ run, row }) => responseOf(run, row)));
-  const found_ = wordDiff(left.t, right.t), layer = (spans, cls, title) => spans.map(([start, end]) => [start, end, cls, title]);
+  const changed = wordDiff(left.t, right.t), layer = (spans, cls, title) => spans.map(([start, end]) => [start, end, cls, title]);
+  const legend = left.t === right.t ? ["A and B are the same text."]
+    : ["What only A has is ", el("mark", { cls: "gone" }, "struck out"), "; what only B has is ", el("mark", { cls: "new" }, "underlined"), "."];
   const side = (name, one, text, layers) => el("article", { cls: "response" }, sideHead(name, one, found), el("div", { cls: "text" }, markedText(text, layers)));
   return [
-    el("p", { cls: "note", id: "diffed" }, left.t === right.t ? "A and B are the same text." : "What only A has is ", left.t === right.t ? "" : el("mark", { cls: "gone" }, "struck out"),
-      left.t === right.t ? "" : "; what only B has is ", left.t === right.t ? "" : el("mark", { cls: "new" }, "underlined"),
-      found_.whole ? "" : ". They differ so much that only their beginnings and ends were compared."),
-    el("div", { cls: "columns" }, side("a", a, left.t, layer(found_.a, "gone", "only in A")), side("b", b, right.t, layer(found_.b, "new", "only in B"))),
+    el("p", { cls: "note", id: "diffed" }, legend, changed.whole ? "" : " They differ so much that only their beginnings and ends were compared."),
+    el("div", { cls: "columns" },
+      side("a", a, left.t, layer(changed.a, "gone", "only in A")), side("b", b, right.t, layer(changed.b, "new", "only in B"))),
   ];
 }
 

@@ -106,9 +106,10 @@ function summaryLine(run, { found, rows, done, read }, isSearch) {
   if (!done) return `${number(found.length)} found so far; ${number(read)} of ${number(rows.length)} candidates read.`;
   if (!found.length) return "No response holds this.";
   const sums = summaryOf(run, found);
+  const unknown = sums.known < sums.count ? ` of ${number(sums.known)} known` : "";
   return [
     plural(sums.count, "response"), sums.scored ? `${number(sums.right)} right (${percent(sums.right / sums.scored)})` : "none scored",
-    `mean length ${number(sums.mean, 0)} ${sums.unit}`, sums.known ? `${number(sums.clipped)} clipped` : "clipping unknown",
+    `mean length ${number(sums.mean, 0)} ${sums.unit}`, sums.known ? `${number(sums.clipped)} clipped${unknown}` : "clipping unknown",
     `${number(sums.none)} without planning`,
   ].join(" · ");
 }
@@ -123,12 +124,20 @@ function sectionFacts(run, { first, count }, shared) {
   const signal = signalOf(rows, { first, count });
   for (const row of all) groups.set(rows.group[row], signal(row));
   return {
-    "responses": count, "right": sums.scored ? sums.right / sums.scored : NaN, "mean length": sums.mean, "median length": values[all.slice().sort((a, b) => values[a] - values[b])[count >> 1]],
-    "mean length, right": mean(all.filter((row) => rows.score[row] > 0)), "mean length, wrong": mean(all.filter((row) => rows.score[row] <= 0)),
-    "mean length, prompts of both steps": mean(common), "mean length, prompts of one step alone": mean(all.filter((row) => !shared.has(rows.prompt[row]))),
+    "responses": count,
+    "right": sums.scored ? sums.right / sums.scored : NaN,
+    "mean length": sums.mean,
+    "median length": values[all.slice().sort((a, b) => values[a] - values[b])[count >> 1]],
+    "mean length, right": mean(all.filter((row) => rows.score[row] > 0)),
+    "mean length, wrong": mean(all.filter((row) => rows.score[row] <= 0)),
+    "mean length, prompts of both steps": mean(common),
+    "mean length, prompts of one step alone": mean(all.filter((row) => !shared.has(rows.prompt[row]))),
     "responses to prompts of one step alone": count - common.length,
-    "clipped": sums.known ? sums.clipped / sums.known : NaN, "planning (fraction)": sums.planning / count, "without planning": sums.none / count,
-    "groups": groups.size, "groups without signal": [...groups.values()].filter((has) => !has).length,
+    "clipped": sums.known ? sums.clipped / sums.known : NaN,
+    "planning (fraction)": sums.planning / count,
+    "without planning": sums.none / count,
+    "groups": groups.size,
+    "groups without signal": [...groups.values()].filter((has) => !has).length,
   };
 }
 const FRACTIONS = new Set(["right", "clipped", "planning (fraction)", "without planning"]);
@@ -143,13 +152,14 @@ async function stepPanel(run, section) {
   const [old, current] = [before, section].map((one) => sectionFacts(run, one, shared));
   const lines = Object.keys(current).map((name) => {
     const show = FRACTIONS.has(name) ? percent : (value) => number(value, value < 10 ? 2 : 0), change = current[name] - old[name];
-    return el("tr", {}, el("th", { scope: "row" }, name), el("td", { cls: "n" }, show(old[name])), el("td", { cls: "n" }, show(current[name])), el("td", { cls: "n" }, signed(change, show)));
+    const cells = [show(old[name]), show(current[name]), signed(change, show)].map((text) => el("td", { cls: "n" }, text));
+    return el("tr", {}, el("th", { scope: "row" }, name), cells);
   });
   const grams = await risen(run, before, section);
-  return el("div", { cls: "columns" },
-    el("div", { cls: "scroll" }, el("table", {}, el("caption", {}, `Step ${section.step} against step ${before.step} (lengths in ${lengthUnit(rows)})`),
-      el("thead", {}, el("tr", {}, ["", `step ${before.step}`, `step ${section.step}`, "change"].map((title) => el("th", { scope: "col" }, title)))), el("tbody", {}, lines))),
-    grams);
+  const head = ["", `step ${before.step}`, `step ${section.step}`, "change"].map((title) => el("th", { scope: "col" }, title));
+  const caption = `Step ${section.step} against step ${before.step} (lengths in ${lengthUnit(rows)})`;
+  return el("div", { cls: "columns" }, el("div", { cls: "scroll" },
+    el("table", {}, el("caption", {}, caption), el("thead", {}, el("tr", {}, head)), el("tbody", {}, lines))), grams);
 }
 
 // The grams whose use rose and fell most since the step before, in counts per response.
@@ -191,11 +201,12 @@ function groupTable(run, members, row) {
 }
 
 function turnLayers(more) {
-  return (Array.isArray(more?.turns) ? more.turns : []).map(([start, end, role]) => [start, end, `turn turn-${/tool|function|observation/i.test(role) ? "tool" : "other"}`, `turn: ${role}`]);
+  const turns = Array.isArray(more?.turns) ? more.turns : [], kind = (role) => (/tool|function|observation/i.test(role) ? "tool" : "other");
+  return turns.map(([start, end, role]) => [start, end, `turn turn-${kind(role)}`, `turn: ${role}`]);
 }
 
 // A response with its planning, its turns, and what a search found in it.
-async function responseBox(run, row, query, full = true) {
+async function responseBox(run, row, query) {
   const rows = rowsOf(run), response = await responseOf(run, row), { step, kind } = sectionOf(run, row);
   const hits = query ? query.match(response.t).map(([start, end]) => [start, end, "hit", "found"]) : [];
   const more = { ...response.x }, images = [more.images ?? []].flat().filter(isImage);
@@ -210,8 +221,8 @@ async function responseBox(run, row, query, full = true) {
       rows.trace[row] >= 0 ? link("tokens", { run, step, trace: rows.trace[row] }, "token by token") : null),
     el("div", { cls: "text" }, markedText(response.t, [...gramLayers(response), ...turnLayers(response.x), ...hits])),
     images.map((image) => el("img", { src: image, alt: "image of the dump", loading: "lazy" })),
-    full && Object.keys(more).length ? el("details", {}, el("summary", {}, "further fields of the dump"), el("dl", {}, Object.entries(more).flatMap(([name, value]) => [
-      el("dt", {}, name), el("dd", {}, typeof value === "string" ? value : JSON.stringify(value))]))) : null);
+    Object.keys(more).length ? el("details", {}, el("summary", {}, "further fields of the dump"),
+      el("dl", {}, Object.entries(more).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, asText(value))]))) : null);
 }
 
 async function detail(run, row, params, query) {
@@ -221,13 +232,13 @@ async function detail(run, row, params, query) {
   const right = members.filter((member) => isRight(rows.score[member])).length, same = new Set(members.map((member) => rows.score[member])).size < 2;
   const shown = params.get("all") ? members : [row];
   const boxes = await Promise.all(shown.map((member) => responseBox(run, member, query)));
-  const step_to = (by) => change({ row: members[(place + by + members.length) % members.length] }, true);
+  const turnTo = (by) => change({ row: members[(place + by + members.length) % members.length] }, true);
   return [
     el("div", { cls: "bar-of-detail" },
       el("button", { type: "button", "data-close": true, onclick: () => change({ row: null }) }, "← back to the table"),
-      el("button", { type: "button", "data-step": "-1", onclick: () => step_to(-1) }, "‹ previous"),
+      el("button", { type: "button", "data-step": "-1", onclick: () => turnTo(-1) }, "‹ previous"),
       el("span", { role: "status" }, `response ${place + 1} of ${members.length}`),
-      el("button", { type: "button", "data-step": "1", onclick: () => step_to(1) }, "next ›"),
+      el("button", { type: "button", "data-step": "1", onclick: () => turnTo(1) }, "next ›"),
       el("button", { type: "button", "aria-pressed": params.get("all") ? "true" : "false", onclick: () => change({ all: params.get("all") ? null : 1 }) }, "all at once")),
     el("h2", {}, `Group at step ${step} (${KINDS[kind]}): ${right} of ${members.length} right`, same && members.length > 1 ? " · no signal" : ""),
     el("p", { cls: "note" }, link("prompt", { prompt, run, a: `${run}:${row}` }, "this prompt across steps and runs")),
@@ -256,7 +267,9 @@ function rolloutColumns(run, rows, texts, params) {
 // What a table's last column shows: where the search's words stand, or how the prompt begins.
 async function rowTexts(run, shown, query) {
   const rows = rowsOf(run), texts = new Map();
-  await Promise.all(shown.map(async (row) => texts.set(row, query ? snippet((await responseOf(run, row)).t, query) : oneLine(promptTail(await promptText(rows.prompt[row]))))));
+  await Promise.all(shown.map(async (row) => {
+    texts.set(row, query ? snippet((await responseOf(run, row)).t, query) : oneLine(promptTail(await promptText(rows.prompt[row]))));
+  }));
   texts.isSearch = Boolean(query);
   return texts;
 }
@@ -314,7 +327,8 @@ views.rollouts = {
     root.append(...rolloutControls(), el("p", { id: "found", role: "status" }),
       el("p", { id: "reading", hidden: true }, el("progress", { max: 1 }), " ", el("button", { type: "button", id: "stop" }, "stop")),
       el("details", { id: "against", cls: "more" }, el("summary", {}, "what this step changed"), el("div", {})),
-      el("div", { cls: "split" }, el("section", { id: "table", "aria-label": "responses" }), el("section", { id: "detail", "aria-label": "the open group", hidden: true })));
+      el("div", { cls: "split" }, el("section", { id: "table", "aria-label": "responses" }),
+        el("section", { id: "detail", "aria-label": "the open group", hidden: true })));
   },
 
   async show(root, params, isFresh) {
@@ -365,7 +379,8 @@ views.rollouts = {
     const texts = await rowTexts(run, shown, query);
     if (!isFresh()) return;
     part("table").replaceChildren(shown.length ? table({
-      label: "responses", columns: rolloutColumns(run, rows, texts, params), rows: shown, sort: params.get("sort") || "step", open: (one) => change({ row: one }), selected: (one) => one === row,
+      label: "responses", columns: rolloutColumns(run, rows, texts, params), rows: shown, sort: params.get("sort") || "step",
+      open: (one) => change({ row: one }), selected: (one) => one === row,
     }) : "", pager(page, Math.ceil(found.found.length / PAGE_ROWS), !found.done) ?? "");
   },
 

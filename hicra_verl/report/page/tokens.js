@@ -42,7 +42,10 @@ function tokenText(trace, name) {
 
 // The numbers of one token, in words.
 function factsOf(trace, place) {
-  const facts = [["token", JSON.stringify(trace.tokens[place])], ["place", `${place + 1} of ${trace.tokens.length}`], ["function", trace.function?.[place] ?? "execution"]];
+  const facts = [
+    ["token", JSON.stringify(trace.tokens[place])], ["place", `${place + 1} of ${trace.tokens.length}`],
+    ["function", trace.function?.[place] ?? "execution"],
+  ];
   for (const [name, { title }] of Object.entries(MEASURES)) if (name !== "function" && has(trace, name)) facts.push([title, number(trace[name][place], 4)]);
   for (const [name, value] of Object.entries(trace)) {
     if (name in MEASURES || name === "tokens" || !Array.isArray(value) || value.length !== trace.tokens.length) continue;
@@ -71,8 +74,11 @@ function tokenChart(root, trace, names) {
 views.tokens = {
   title: "Tokens",
   build(root) {
-    root.append(el("div", { cls: "controls" }, runChoice(), choice("step", "step", []), choice("trace", "response", []), choice("by", "colour by", []), check("base", "base advantage beside it")),
-      el("p", { cls: "note", id: "token-note" }), el("dl", { id: "token", "aria-live": "polite", "aria-label": "the token under the pointer" }), el("div", { id: "trace" }));
+    root.append(
+      el("div", { cls: "controls" }, runChoice(), choice("step", "step", []), choice("trace", "response", []), choice("by", "colour by", []),
+        check("base", "base advantage beside it")),
+      el("p", { cls: "note", id: "token-note" }),
+      el("dl", { id: "token", "aria-live": "polite", "aria-label": "the token under the pointer" }), el("div", { id: "trace" }));
   },
 
   async show(root, params, isFresh) {
@@ -82,10 +88,12 @@ views.tokens = {
       part("trace").replaceChildren();
       return part("token-note").replaceChildren(`${runName(run)} kept no response token by token (`, el("code", {}, "+algorithm.hicra.traces=8"), " keeps some).");
     }
-    const step = steps.includes(Number(params.get("step") ?? NaN)) ? Number(params.get("step")) : steps.at(-1), traces = await json(`tokens/${run}/${step}`);
+    const step = steps.includes(Number(params.get("step") ?? NaN)) ? Number(params.get("step")) : steps.at(-1);
+    const traces = await json(`tokens/${run}/${step}`);
     if (!isFresh()) return;
     const place = Math.min(Number(params.get("trace") ?? 0), traces.length - 1), trace = traces[place];
-    const names = Object.keys(MEASURES).filter((name) => name === "function" || has(trace, name)), name = names.includes(params.get("by")) ? params.get("by") : names.at(-1);
+    const names = Object.keys(MEASURES).filter((one) => one === "function" || has(trace, one));
+    const name = names.includes(params.get("by")) ? params.get("by") : names.at(-1);
     this.fill(root, { steps, step, traces, place, names, name });
     const base = params.get("base") && has(trace, "base_advantage");
     part("token-note").replaceChildren(MEASURES[name].legend, ". Point at a token, or move with ← and →.");
@@ -93,7 +101,8 @@ views.tokens = {
     part("trace").replaceChildren(
       el("h2", {}, verdict(trace.score ?? NaN), ` step ${step}, ${plural(trace.tokens.length, "token")} `, this.rolloutLink(run, step, place)),
       tokenChart(root, trace, sides) ?? "",
-      el("div", { cls: base ? "columns" : "" }, sides.map((side) => el("article", { cls: "response" }, base ? el("h3", {}, MEASURES[side].title) : null, tokenText(trace, side)))));
+      el("div", { cls: base ? "columns" : "" }, sides.map((side) => el("article", { cls: "response" },
+        base ? el("h3", {}, MEASURES[side].title) : null, tokenText(trace, side)))));
     // Only when the pointer itself moves: what a key showed stays, though the text may shift under the pointer.
     part("trace").onmousemove = ({ target: { dataset } }) => {
       if (dataset.place && dataset.place !== part("token").dataset.place) pointAt(root, trace, Number(dataset.place));
