@@ -152,7 +152,9 @@ async function onePrompt(prompt, params) {
     const [of, row] = (params.get(side) ?? "").split(":").map(Number);
     return found.some((one) => one.run === of && one.rows.includes(row)) ? { run: of, row } : otherwise;
   };
-  const mine = found.filter((one) => one.run === run), theirs = found.filter((one) => one.run === other), start = mine[0] ?? found[0];
+  // Of one run: its first step beside its last one; of two: the last steps of both.
+  const mine = found.filter((one) => one.run === run), theirs = found.filter((one) => one.run === other);
+  const start = (other === run ? mine[0] : mine.at(-1)) ?? found[0];
   const a = chosen("a", { run: start.run, row: start.rows[0] }), end = theirs.at(-1) ?? found.at(-1);
   const last = end.rows.find((row) => isRight(rowsOf(end.run).score[row]) && !(end.run === a.run && row === a.row)) ?? end.rows.at(-1);
   const b = chosen("b", { run: end.run, row: last });
