@@ -894,6 +894,10 @@ def test_print(real: Page) -> None:
     for selector in ("nav", ".controls", ".bar-of-detail"):
         assert real.run(f"document.querySelector('{selector}').offsetParent === null"), selector
     assert real.run("document.querySelector('#detail .response').offsetParent !== null")
+    real.tab.media()
+    real.go("curves")
+    real.tab.media("print")
+    assert real.run("document.querySelector('.runs .key').offsetParent !== null")  # the key of the runs is printed, too
 
 
 def test_names_for_screen_readers(real: Page) -> None:
