@@ -148,6 +148,12 @@ def measure_dumps(dumps: dict[int, Path], reading: Reading, processes: int = 1) 
         return dict(zip(sorted(dumps), pool.map(_measure_file, [dumps[step] for step in sorted(dumps)]), strict=True))
 
 
+def filtering_of(run: Run) -> Filtering:
+    """Whether verl dropped groups that its dumps therefore lack; see ``StepMetrics``."""
+    logged = (name for data in run.metrics.values() for name in data)
+    return "unseen" if any(name.startswith(FILTERED) for name in logged) else "none"
+
+
 def recompute(
     run: Run, grams: GramSet, replace: bool = False, parts: Sequence[Bools] = (), tokenizer: str | None = None
 ) -> dict[int, StepTexts]:
@@ -160,10 +166,8 @@ def recompute(
         parts: see ``Reading``.
         tokenizer: counts its tokens, where the run kept no token ids.
     """
-    logged = {name for data in run.metrics.values() for name in data}
-    filtering: Filtering = "unseen" if any(name.startswith(FILTERED) for name in logged) else "none"
     kept = bool(run.dumps) and all(token_ids_beside(path) for path in run.dumps.values())
-    reading = Reading(grams, filtering, parts, KEPT_IDS if kept else tokenizer)
+    reading = Reading(grams, filtering_of(run), parts, KEPT_IDS if kept else tokenizer)
     texts = measure_dumps(run.dumps, reading, processes=os.cpu_count() or 1)
     fill_in(run, texts, replace)
     return texts

@@ -76,6 +76,24 @@ def token_ids_beside(dump: Path) -> Path | None:
     return next((path for path in found if path.is_file()), None)
 
 
+def read_token_counts(path: Path) -> list[tuple[str, int]]:
+    """The name of each response of one step and how many tokens it has, a tool's output included.
+
+    Raises:
+        InputError: if the file is not as ``TokenIdWriter`` wrote it.
+    """
+    import pyarrow.compute
+
+    found: list[tuple[str, int]] = []
+    with open_parquet(path) as file:
+        if not {"uid", "response"} <= set(file.schema_arrow.names):
+            raise InputError("expected the columns uid and response", file=path)
+        for group in file.iter_batches(columns=["uid", "response"]):
+            counts = pyarrow.compute.list_value_length(group["response"]).fill_null(0)
+            found += zip(map(str, group["uid"].to_pylist()), counts.to_pylist(), strict=True)
+    return found
+
+
 def read_token_ids(path: Path, limit: int | None = None) -> list[TokenIds]:
     """The responses of one step, as ``TokenIdWriter`` wrote them; at most ``limit`` of them.
 

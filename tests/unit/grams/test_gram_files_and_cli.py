@@ -233,4 +233,8 @@ def test_the_wheel_holds_the_recipes(tmp_path: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert "hicra_verl/_recipes/qwen25_7b_hicra.sh" in names
     assert {"hicra_verl/evaluation/paper.json", "hicra_verl/grams/paper.json", "hicra_verl/py.typed"} <= names
-    assert {"hicra_verl/mining/page.html", "hicra_verl/mining/judging.html", "hicra_verl/analysis/report.html"} <= names
+    assert {
+        "hicra_verl/mining/page.html",
+        "hicra_verl/mining/judging.html",
+        "hicra_verl/report/page/page.html",
+    } <= names
