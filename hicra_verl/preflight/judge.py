@@ -11,11 +11,12 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from hicra_verl.doctor import Check, version_of
+from hicra_verl.doctor import Check
 from hicra_verl.evaluation.table import paper_numbers
 from hicra_verl.preflight.wanted import Wanted
 from hicra_verl.recipe_costs import GPU_GB, rounded
 from hicra_verl.records import InputError, read_json, short
+from hicra_verl.training.environment import version_of
 from hicra_verl.verl_formats import versions
 
 INSTALL = 'pip install "hicra-verl[gpu]"'

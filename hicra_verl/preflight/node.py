@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from hicra_verl.doctor import version_of
+from hicra_verl.training.environment import version_of
 
 
 def facts(request: dict[str, Any]) -> dict[str, Any]:

