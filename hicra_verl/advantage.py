@@ -7,10 +7,15 @@ its group and its blame shrinks by alpha where it did worse.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from types import EllipsisType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
+
+_PART_TOKENS = 1 << 17
 
 
 def shape_advantages(advantages: torch.Tensor, planning_mask: torch.Tensor, alpha: float) -> torch.Tensor:
@@ -39,6 +44,19 @@ def shape_advantages(advantages: torch.Tensor, planning_mask: torch.Tensor, alph
         raise ValueError(f"planning_mask must be a bool tensor, or weights from 0 to 1, got {planning_mask.dtype}")
     if alpha == 0:
         return advantages.clone()
-    if planning_mask.dtype == torch.bool:
-        return torch.where(planning_mask, advantages + alpha * advantages.abs(), advantages)
-    return advantages + (alpha * planning_mask * advantages.abs()).to(advantages.dtype)
+    shaped = torch.empty_like(advantages)
+    for rows in row_parts(advantages.shape):
+        base, mask = advantages[rows], planning_mask[rows]
+        if mask.dtype == torch.bool:
+            shaped[rows] = torch.where(mask, base + alpha * base.abs(), base)
+        else:
+            shaped[rows] = base + (alpha * mask * base.abs()).to(base.dtype)
+    return shaped
+
+
+def row_parts(shape: Sequence[int]) -> list[slice | EllipsisType]:
+    """The rows of a tensor, some at a time, so that what is made on the way stays in a core's cache."""
+    if not shape:
+        return [...]
+    rows = max(1, _PART_TOKENS // max(1, math.prod(shape[1:])))
+    return [slice(start, start + rows) for start in range(0, shape[0], rows)]

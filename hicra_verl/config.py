@@ -40,6 +40,7 @@ class HicraConfig:
         measure_only: measure as a HICRA run does, and shape nothing: for baselines under another estimator.
         allow_no_match: go on even if no gram matches anywhere in the first batch.
         traces: responses of each step to keep token by token for `hicra report` (V1 trainer only).
+        token_ids: keep every step's token ids beside verl's dump, for `hicra forks` (V1 trainer only).
     """
 
     alpha: Annotated[float, Between(0, 1, open="high")] = PAPER_ALPHA
@@ -53,6 +54,7 @@ class HicraConfig:
     measure_only: bool = False
     allow_no_match: bool = False
     traces: Annotated[int, Between(0)] = 0
+    token_ids: bool = False
 
     def __post_init__(self) -> None:
         for name, annotation in get_type_hints(HicraConfig, include_extras=True).items():

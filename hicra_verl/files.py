@@ -104,7 +104,7 @@ def make_folder(path: Path) -> Path:
 
 
 @contextmanager
-def writing(path: Path, *, binary: bool = False, newline: str | None = None) -> Iterator[IO[Any]]:
+def writing(path: Path, *, binary: bool = False, newline: str | None = None, sync: bool = True) -> Iterator[IO[Any]]:
     """Open a file to be written whole: it takes the place of the old one at the end, and only if nothing failed.
 
     A device or a pipe (``/dev/stdout``) is written to as it is.
@@ -113,6 +113,7 @@ def writing(path: Path, *, binary: bool = False, newline: str | None = None) -> 
         path: where it will stand; its folder must exist.
         binary: bytes instead of UTF-8 text.
         newline: as ``open`` takes it; a CSV file wants ``""``.
+        sync: wait until the disk has it; too slow for tens of thousands of files that can be made again.
 
     Raises:
         OutputError: if it cannot be written: a full disk, a missing folder.
@@ -130,7 +131,8 @@ def writing(path: Path, *, binary: bool = False, newline: str | None = None) -> 
             with open(handle, mode, **text) as stream:
                 yield stream
                 stream.flush()
-                os.fsync(stream.fileno())
+                if sync:
+                    os.fsync(stream.fileno())
             os.chmod(name, stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~_umask())
             os.replace(name, target)
         except BaseException:

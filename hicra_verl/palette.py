@@ -11,8 +11,8 @@ BLUE, RED, GREEN, AMBER = "#2a6f97", "#c1121f", "#588157", "#b5750b"
 VIOLET, PINK, TEAL = "#7b2cbf", "#d81159", "#1b998b"
 
 PLANNING, EXECUTION, OTHER = RED, BLUE, SOFT
-SERIES = (BLUE, RED, GREEN, AMBER, VIOLET, SOFT, PINK, TEAL)
-"""Of methods and runs, in the order they are given."""
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#5b5b5b", "#e69f00", "#000000")
+"""Of methods and runs, in the order they are given: Okabe and Ito's for the colour-blind, grey for yellow."""
 
 
 class Shade(NamedTuple):

@@ -30,6 +30,7 @@ class RolloutBatch:
         groups: (B,) the prompt each response answers.
         sessions: (B,) the session each response belongs to: of an agent loop's several outputs, the last one counts.
         token_bytes: (V,) the bytes each token id spells, None for added and special tokens.
+        rollout_log_probs: (B, T) float, ``log_probs`` as the rollout engine computed them while it wrote.
     """
 
     token_ids: torch.Tensor
@@ -41,6 +42,7 @@ class RolloutBatch:
     groups: Sequence[str] | None = None
     sessions: Sequence[str] | None = None
     token_bytes: Sequence[bytes | None] | None = None
+    rollout_log_probs: torch.Tensor | None = None
 
     def require(self, name: str, who: str) -> Any:
         """A field that must be there.

@@ -64,7 +64,7 @@ def show(rows: list[dict[str, Any]], title: str, picture: Path) -> None:
 
 def write_report(folder: Path, title: str) -> Path:
     """The run's curves, traces and settings on one page: what `hicra report` writes."""
-    from hicra_verl.analysis.report import write_report as write
+    from hicra_verl.report.build import write_report as write
 
     page = folder / "report.html"
     write([f"hicra={folder}"], page, title=title)

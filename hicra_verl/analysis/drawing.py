@@ -94,7 +94,7 @@ def finish(drawing: Drawing, axis: Axes, drawn: bool, reason: str, handles: list
     """Give a panel its legend; say why, if nothing was drawn."""
     if drawn:
         # Two axes share one legend, below the panel: inside it would hide curves.
-        below = {"handles": handles, "loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "ncols": 3}
+        below = {"handles": handles, "loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "ncols": 2}
         axis.legend(**(below if handles else {}))
         return
     drawing.blank.append((axis.get_title(), reason))

@@ -12,23 +12,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from hicra_verl.analysis.error_counts import (
+    CATEGORIES,
+    CATEGORY,
+    NO_LETTER,
+    cohen_kappa,
+    count_step,
+    without_nan,
+)
+from hicra_verl.analysis.failures import OF, Failure, Failures
 from hicra_verl.analysis.figures import draw_errors
-from hicra_verl.analysis.runs import RunError, load_run, split_label
+from hicra_verl.analysis.runs import RunError
 from hicra_verl.asking import Answers
 from hicra_verl.endpoint import Answer, Endpoint, Question
-from hicra_verl.files import write_json
+from hicra_verl.files import write_json, write_text
 from hicra_verl.grading.answers import last_boxed
-from hicra_verl.records import Record, check_text, read_records, whole_number
-from hicra_verl.verl_formats.dumps import read_dump
+from hicra_verl.records import whole_number
 
 PROMPT_VERSION = 1
 PROMPT = """You are shown a problem, a reference solution or answer, and a student's solution that was marked wrong.
@@ -50,20 +57,15 @@ Explain in at most three sentences, then end with the letter in a box, such as \
 # Student's solution
 {response}
 """
-CATEGORY = {"A": "Others", "B": "Others", "C": "Planning & Strategy"}
-GRADING_MISS = "D"
-NO_LETTER = "?"  # the judge named none: counted, and asked again the next time
+JUDGED, COUNTS = "judged.jsonl", "errors.json"
 MAX_RESPONSE_CHARACTERS = 60_000  # ours: what a judge with a context of 32K tokens can read
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A failed response: the step it is from, and what the judge is shown."""
+class Verdict(NamedTuple):
+    """What a judge says of one failure: the letter, and all of its answer ("" where it was refused)."""
 
-    step: int
-    problem: str
-    reference: str
-    response: str
+    letter: str
+    answer: str
 
 
 def raters(judges: Sequence[str], repeats: int) -> dict[str, tuple[str, int]]:
@@ -88,49 +90,6 @@ def parse_steps(words: str | None) -> list[int] | None:
     if numbers is not None and None in numbers:
         raise RunError(f"--steps {words}: expected numbers with commas between them, such as 10,50")
     return numbers  # type: ignore[return-value]
-
-
-def load_failures(source: str, steps: Sequence[int] | None, per_step: int) -> list[Failure]:
-    """The failed responses of a run's dumps, or of a JSONL file of responses (step 0).
-
-    Args:
-        source: ``[LABEL=]PATH``; see the command's help.
-        steps: only these; None for all.
-        per_step: at most this many of each, the same ones every time.
-
-    Raises:
-        RunError: if there is none.
-        InputError: if a row lacks a field, or its field is not what it should be.
-    """
-    _, path = split_label(source)
-    failures: dict[int, list[Failure]] = defaultdict(list)
-    if path.is_file():
-        for record in read_records(path):
-            problem, response = record.text("problem"), record.text("response")
-            if not record.success():
-                failures[0].append(Failure(0, problem, _reference(record), response))
-    else:
-        run = load_run(source)
-        for step, dump in sorted(run.dumps.items()):
-            failures[step] += [
-                Failure(step, rollout.prompt, rollout.expected, rollout.response)
-                for rollout in read_dump(dump)
-                if rollout.response and rollout.score <= 0
-            ]
-    chosen = []
-    for step, found in sorted(failures.items()):
-        if steps is None or step in steps:
-            chosen += random.Random(step).sample(found, min(len(found), per_step))
-    if not chosen:
-        raise RunError(f"{source}: holds no failed response" + (f" of the steps {list(steps)}" if steps else ""))
-    return chosen
-
-
-def _reference(record: Record) -> str:
-    value = record.data.get("reference_solution") or record.data.get("ground_truth") or ""
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
-    check_text(text, record, "reference_solution")
-    return text
 
 
 def question(failure: Failure) -> str:
@@ -160,7 +119,7 @@ def judge(
     run: int,
     answers: Answers,
     progress: Callable[[Answer], None] = lambda answer: None,
-) -> list[str]:
+) -> list[Verdict]:
     """Have each failure judged once; answers that are kept and name a letter are not asked for again.
 
     Args:
@@ -171,7 +130,7 @@ def judge(
         progress: called with each answer.
 
     Returns:
-        A letter for each failure: ``NO_LETTER`` where the judge names none, or refuses the question.
+        A verdict on each failure: ``NO_LETTER`` where the judge names none, or refuses the question.
     """
     keys = [key_of(failure, endpoint.model, run) for failure in failures]
     arguments = {"temperature": 0.0, "seed": run}
@@ -179,87 +138,67 @@ def judge(
         key: Question([{"role": "user", "content": question(failure)}], arguments)
         for key, failure in zip(keys, failures, strict=True)
     }
-    letters: dict[str, str] = {}
+    verdicts: dict[str, Verdict] = {}
     for key, answer in answers.ask(endpoint, questions, lambda key, text: letter_of(text) != NO_LETTER):
-        letters[key] = letter_of(answer.text)
+        verdicts[key] = Verdict(letter_of(answer.text), answer.text)
         progress(answer)
-    return [letters.get(key, NO_LETTER) for key in keys]
+    return [verdicts.get(key, Verdict(NO_LETTER, "")) for key in keys]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Opinions:
     """What several raters (a judge and its repetition, such as ``judge #1``) say of the same failures.
 
     Attributes:
-        by_rater: ``counts_by_step`` of each.
+        failures: the failures.
+        verdicts: of each rater, one a failure.
+        by_rater: of each, ``count_step`` of each step.
         kappa: Cohen's kappa of each two.
     """
 
-    by_rater: dict[str, list[dict[str, Any]]]
-    kappa: dict[str, float]
+    failures: Failures
+    verdicts: Mapping[str, Sequence[Verdict]]
+    by_rater: dict[str, list[dict[str, Any]]] = field(init=False)
+    kappa: dict[str, float] = field(init=False)
 
-    @classmethod
-    def of(cls, failures: Sequence[Failure], letters: Mapping[str, Sequence[str]]) -> Opinions:
-        """Count the letters of each rater."""
-        by_rater = {rater: counts_by_step(failures, found) for rater, found in letters.items()}
+    def __post_init__(self) -> None:
+        letters = {rater: [verdict.letter for verdict in found] for rater, found in self.verdicts.items()}
+        self.by_rater = {rater: self._counts(found) for rater, found in letters.items()}
         pairs = combinations(letters, 2)
-        return cls(by_rater, {f"{one} and {two}": cohen_kappa(letters[one], letters[two]) for one, two in pairs})
+        self.kappa = {f"{one} and {two}": cohen_kappa(letters[one], letters[two]) for one, two in pairs}
+
+    def _counts(self, letters: Sequence[str]) -> list[dict[str, Any]]:
+        by_step: dict[int, list[str]] = defaultdict(list)
+        for failure, letter in zip(self.failures.sample, letters, strict=True):
+            by_step[failure.step].append(letter)
+        return [count_step(step, total, by_step[step]) for step, total in self.failures.totals.items()]
+
+    @property
+    def whose(self) -> str:
+        """Whose failures these are, in words."""
+        return OF[self.failures.kind]
 
     def save(self, folder: Path) -> None:
-        """Write errors.json, and the first rater's figure."""
-        draw_errors(
-            [
-                {"step": row["step"], "category": category, "count": row[category]}
-                for row in next(iter(self.by_rater.values()))
-                for category in dict.fromkeys(CATEGORY.values())
-            ]
-        ).save(folder)
-        judges = {rater: [_without_nan(row) for row in rows] for rater, rows in self.by_rater.items()}
-        result = {"prompt_version": PROMPT_VERSION, "judges": judges, "kappa": _without_nan(self.kappa)}
-        write_json(folder / "errors.json", result)
+        """Write the counts (``COUNTS``), the first rater's figure, and every verdict (``JUDGED``).
 
-
-def _without_nan(values: Mapping[str, Any]) -> dict[str, Any]:
-    """With null for NaN, which JSON does not have."""
-    return {key: None if value != value else value for key, value in values.items()}
-
-
-def counts_by_step(failures: Sequence[Failure], letters: Sequence[str]) -> list[dict[str, Any]]:
-    """One row a step: how many failures of each letter, of each category, and the share of grading misses."""
-    by_step: dict[int, Counter[str]] = defaultdict(Counter)
-    for failure, letter in zip(failures, letters, strict=True):
-        by_step[failure.step][letter] += 1
-    rows = []
-    for step, found in sorted(by_step.items()):
-        categories: Counter[str] = Counter()
-        for letter, category in CATEGORY.items():
-            categories[category] += found[letter]
-        judged = sum(found.values()) - found[NO_LETTER]
-        rows.append(
+        A line of ``JUDGED`` holds ``rater``, ``of`` (validation, training, file), ``step``, ``row`` (the response's
+        place, from 0, in its step's dump), ``letter``, ``category`` (null for a grading miss and for no letter) and
+        ``answer`` (the judge's own words).
+        """
+        draw_errors(next(iter(self.by_rater.values())), self.whose, CATEGORIES).save(folder)
+        lines = [
             {
-                "step": step,
-                "failures": sum(found.values()),
-                **{letter: found[letter] for letter in ("A", "B", "C", "D", NO_LETTER)},
-                **categories,
-                "grading_miss_rate": found[GRADING_MISS] / judged if judged else float("nan"),
+                "rater": rater,
+                "of": self.failures.kind,
+                "step": failure.step,
+                "row": failure.row,
+                "letter": verdict.letter,
+                "category": CATEGORY.get(verdict.letter),
+                "answer": verdict.answer,
             }
-        )
-    return rows
-
-
-def cohen_kappa(first: Sequence[str], second: Sequence[str]) -> float:
-    """Agreement of two raters beyond chance: 1 is perfect, 0 is chance (Cohen, 1960). NaN if chance alone is perfect.
-
-    Args:
-        first: one rater's letters.
-        second: the other's, about the same failures.
-    """
-    if len(first) != len(second):
-        raise ValueError(f"{len(first)} and {len(second)} ratings are not of the same failures")
-    total = len(first)
-    if total == 0:
-        return float("nan")
-    observed = sum(a == b for a, b in zip(first, second, strict=True)) / total
-    left, right = Counter(first), Counter(second)
-    chance = sum(left[letter] * right[letter] for letter in left) / total**2
-    return float("nan") if chance == 1 else (observed - chance) / (1 - chance)
+            for rater, found in self.verdicts.items()
+            for failure, verdict in zip(self.failures.sample, found, strict=True)
+        ]
+        write_text(folder / JUDGED, "".join(json.dumps(line) + "\n" for line in lines))
+        counts = {"prompt_version": PROMPT_VERSION, "of": self.failures.kind, "judges": self.by_rater}
+        write_json(folder / COUNTS, without_nan({**counts, "kappa": self.kappa}))

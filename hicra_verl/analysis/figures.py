@@ -24,7 +24,7 @@ MEASURES = {
 """The charts of the figure on dynamics, and why one may be blank."""
 
 COMPARED = (
-    "hicra/semantic_entropy_nats",
+    "hicra/semantic_entropy_corrected_nats",
     "val-core/",
     "hicra/pass@8",
     "actor/entropy",
@@ -45,11 +45,42 @@ def draw_dynamics(run: Run) -> Drawing:
             lines = drawn.get(title, [])
             for place, (metric, label) in enumerate(lines):
                 draw_line(axis, drawing, run, metric, label, COLOURS.get(label, SERIES[place % len(SERIES)]))
-            finish(drawing, axis, bool(lines), reason)
+            change = _draw_change(axis, drawing, run) if axis is axes[1, 0] else []
+            handles = [*axis.get_legend_handles_labels()[0], *change] if change else None
+            finish(drawing, axis, bool(lines or change), reason, handles)
         _draw_length_and_accuracy(axes[1, 1], drawing, run)
         for axis in axes[1]:
             axis.set_xlabel("training step")
     return drawing
+
+
+CHANGE, SPREAD = "hicra/conditional_entropy_matched_change_nats", "hicra/conditional_entropy_matched_sd"
+
+
+def _draw_change(axis: Axes, drawing: Drawing, run: Run) -> list[Any]:
+    """The paper's conditional entropy, as the change from the start, with the spread of its draws; on its own scale.
+
+    Matched for size: the plain value rises with the number of grams, so that longer responses alone would raise it.
+
+    Returns:
+        What the legend shows; empty if it was never logged.
+    """
+    steps, values = run.series(CHANGE)
+    if not steps:
+        reason = "no step has enough words after grams, or the run logged them under an older version"
+        drawing.blank.append(("words after a gram, change (nats)", reason))
+        return []
+    other = axis.twinx()
+    other.grid(False)
+    other.set_ylabel("change (nats)")
+    draw_line(other, drawing, run, CHANGE, "words after a gram, change", OTHER, linestyle="--")
+    spread = [run.metrics[step].get(SPREAD, 0.0) for step in steps]
+    low, high = np.subtract(values, spread), np.add(values, spread)
+    other.fill_between(steps, low, high, color=OTHER, alpha=0.15, linewidth=0)
+    drawing.rows += [
+        {"run": run.name, "metric": SPREAD, "step": s, "value": v} for s, v in zip(steps, spread, strict=True)
+    ]
+    return list(other.get_legend_handles_labels()[0])
 
 
 def _draw_length_and_accuracy(axis: Axes, drawing: Drawing, run: Run) -> None:
@@ -139,20 +170,33 @@ def draw_forks(run: Run) -> Drawing:
     return drawing
 
 
-def draw_errors(rows: Sequence[dict[str, Any]]) -> Drawing:
-    """Error types over training, as counts.
+def draw_errors(rows: Sequence[dict[str, Any]], of: str, categories: Sequence[str]) -> Drawing:
+    """Error types over training: counts of all failures, with 95% intervals where only a sample was judged.
 
     Args:
-        rows: ``{"step", "category", "count"}``, from `hicra errors`.
+        rows: from `hicra errors`, one a step (``analysis.error_counts.count_step``).
+        of: whose failures, in words.
+        categories: which of the estimates to draw.
     """
     with plt.rc_context(PLAIN):
         figure, axis = plt.subplots(figsize=(5, 3.2), layout="constrained")
-        drawing = Drawing("errors", "Causes of failed responses", figure, [dict(row) for row in rows])
+        drawing = Drawing("errors", f"Causes of failed responses to {of}", figure)
         axis.set_title(drawing.title)
-        for category, colour in (("Planning & Strategy", PLANNING), ("Others", EXECUTION)):
-            points = sorted((row["step"], row["count"]) for row in rows if row["category"] == category)
-            if points:
-                axis.plot(*zip(*points, strict=True), "o-", color=colour, label=category)
+        steps = [row["step"] for row in rows]
+        for category, colour in zip(categories, (PLANNING, EXECUTION), strict=True):
+            bounds = [row["estimated"][category] for row in rows]
+            count, low, high = zip(*bounds, strict=True)
+            axis.plot(steps, count, "o-", color=colour, label=category)
+            axis.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
+            if len(steps) == 1:  # of which no band is seen
+                axis.vlines(steps, low, high, color=colour, alpha=0.4)
+            drawing.rows += [
+                {"step": step, "category": category, "count": one[0], "low": one[1], "high": one[2]}
+                for step, one in zip(steps, bounds, strict=True)
+            ]
+        axis.plot(steps, [row["failures"] for row in rows], ":", color=OTHER, label="all failures")
+        drawing.rows += [{"step": row["step"], "category": "all failures", "count": row["failures"]} for row in rows]
+        axis.set_ylim(bottom=0)
         axis.set_xlabel("training step")
         axis.set_ylabel("failed responses")
         axis.legend()

@@ -3,6 +3,9 @@
 The paper compares two sets of tokens: planning tokens, and "high-entropy" tokens (its top 30%). Most planning tokens
 are uncertain (40-80% of them), but few uncertain tokens are planning (under 10%). Entropies are a model's own: it reads
 saved responses again, each after its prompt, and its next-token distribution at each response token is measured.
+
+A dump's texts lack special tokens, the prompt's template and the mask of tool output; read from them, the portions are
+others than in training. Where the run kept its token ids (``training/token_ids.py``), those are read.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,13 +28,26 @@ from hicra_verl.grams.gramset import FUNCTIONS, GramSet
 from hicra_verl.grams.matcher import GramMatcher
 from hicra_verl.grams.token_bytes import load_tokenizer
 from hicra_verl.palette import function_rules
-from hicra_verl.records import Record, read_records
+from hicra_verl.records import Record, open_parquet, read_records
 from hicra_verl.spreadsheets import write_csv
 from hicra_verl.trace_html import token_texts
+from hicra_verl.training.token_ids import TokenIds, read_token_ids, token_ids_beside
 
 NUMBERS, PAGE = "forks.csv", "forks.html"
+TEXT_ONLY = (
+    "read from text, which lacks special tokens, the prompt's template and the mask of tool output: the portions are "
+    "not those of training. algorithm.hicra.token_ids=true keeps a run's token ids beside its dump"
+)
 THRESHOLDS = (0.1, 0.2, 0.3, 0.5)
 Floats = npt.NDArray[np.float64]
+
+
+class Reading(NamedTuple):
+    """What the model reads: the ids of a prompt and of a response, and which of the latter are the policy's own."""
+
+    prompt: list[int]
+    response: list[int]
+    own: list[bool]
 
 
 class ForkError(HicraError):
@@ -65,11 +81,12 @@ def measure_forks(
     temperature: float = 1.0,
     device: str = "cpu",
     progress: Callable[[Iterator[TokenTrace], int], Iterable[TokenTrace]] = lambda traces, total: traces,
-) -> list[dict[str, Any]]:
+) -> Portions:
     """Read saved responses with a model, and write both portions (``NUMBERS``) and a page (``PAGE``).
 
     Args:
-        source: rows with ``response`` (or verl's ``output``) and, if there is one, ``problem`` (or ``input``).
+        source: a step's token ids; or rows with ``response`` (or verl's ``output``) and, if there is one, ``problem``
+            (or ``input``): of one of verl's dumps the token ids beside it are read, if the run kept them.
         model: the folder or hub name of the model that reads.
         output: the folder to write to.
         grams: the gram set.
@@ -79,7 +96,7 @@ def measure_forks(
         progress: wraps the responses as they are read, given their number.
 
     Returns:
-        A row for each threshold and portion, with its 95% interval.
+        A row for each threshold and portion, with its 95% interval, and the file of the token ids, if there is one.
 
     Raises:
         HicraError: if a row, the set, the model or the output is of no use.
@@ -87,14 +104,21 @@ def measure_forks(
     if not 0 < temperature < float("inf"):
         raise ForkError(f"--temperature {temperature}: expected a number above 0")
     make_folder(output)
-    check_outputs(output / NUMBERS, output / PAGE, inputs=[source], folders=[Path(model)])
+    kept = source if source.suffix == ".parquet" and _holds_ids(source) else token_ids_beside(source)
+    check_outputs(output / NUMBERS, output / PAGE, inputs=[source, *filter(None, [kept])], folders=[Path(model)])
     gram_set = load_grams(grams)
-    pairs = [_pair(record) for record in islice(read_records(source), limit)]
+    texts = [_pair(record) for record in islice(read_records(source), limit)] if kept is None else []
     tokenizer, table = load_tokenizer(model)
+    if kept is None:
+        readings = [reading for pair in texts if (reading := tokenised(tokenizer, *pair)) is not None]
+    else:
+        readings = [Reading(*one[1:]) for one in read_token_ids(kept, limit)]
     matcher = GramMatcher(gram_set, table)
-    read = token_entropies(load_model(model, device), tokenizer, pairs, temperature)
-    found = (trace(ids, entropy, token_texts(ids, table, tokenizer), gram_set, matcher) for ids, entropy in read)
-    traces = list(progress(found, len(pairs)))
+    read = zip(readings, token_entropies(load_model(model, device), readings, temperature), strict=True)
+    found = (
+        trace(one, entropy, token_texts(one.response, table, tokenizer), gram_set, matcher) for one, entropy in read
+    )
+    traces = list(progress(found, len(readings)))
     if not traces:
         raise ForkError("holds no response with text", file=source)
     rows = [
@@ -104,9 +128,34 @@ def measure_forks(
         for name, value in portions(traces, fraction).items()
         for low, high in [bounds[name]]
     ]
-    write_csv(output / NUMBERS, rows)
+    write_csv(output / NUMBERS, [{**row, "read_from": "text" if kept is None else "token ids"} for row in rows])
     write_text(output / PAGE, render(traces, f"Forks: {source.name}"))
-    return rows
+    return Portions(rows, kept)
+
+
+class Portions(NamedTuple):
+    """Both portions at each threshold, and the file of token ids they are from; None if they are from text."""
+
+    rows: list[dict[str, Any]]
+    token_ids: Path | None
+
+
+def _holds_ids(path: Path) -> bool:
+    with open_parquet(path) as file:
+        return set(TokenIds._fields) <= set(file.schema_arrow.names)
+
+
+def tokenised(tokenizer: Any, prompt: str, response: str) -> Reading | None:
+    """A prompt and a response from their texts; None for a response without a token.
+
+    Raises:
+        ForkError: if there is no prompt, and the tokenizer has no token to begin with.
+    """
+    before = tokenizer(prompt, add_special_tokens=False)["input_ids"] or [tokenizer.eos_token_id]
+    ids = tokenizer(response, add_special_tokens=False)["input_ids"]
+    if ids and before == [None]:
+        raise ForkError("a response has no prompt, and the tokenizer no token to begin with")
+    return Reading(list(before), list(ids), [True] * len(ids)) if ids else None
 
 
 def _pair(record: Record) -> tuple[str, str]:
@@ -140,15 +189,12 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
-def token_entropies(
-    model: Any, tokenizer: Any, pairs: Sequence[tuple[str, str]], temperature: float = 1.0
-) -> Iterator[tuple[list[int], Floats]]:
-    """Read responses with a model: the response's token ids, and the entropy of the distribution at each, in nats.
+def token_entropies(model: Any, readings: Sequence[Reading], temperature: float = 1.0) -> Iterator[Floats]:
+    """Read responses with a model: the entropy of the distribution that each of a response's tokens is from, in nats.
 
     Args:
         model: a causal language model, on any device.
-        tokenizer: its tokenizer.
-        pairs: (prompt, response) texts.
+        readings: what to read.
         temperature: the one the responses were sampled at.
 
     Raises:
@@ -156,13 +202,7 @@ def token_entropies(
     """
     import torch
 
-    for number, (prompt, response) in enumerate(pairs, 1):
-        before = tokenizer(prompt, add_special_tokens=False)["input_ids"] or [tokenizer.eos_token_id]
-        ids = tokenizer(response, add_special_tokens=False)["input_ids"]
-        if not ids:
-            continue
-        if before == [None]:
-            raise ForkError(f"response {number} has no prompt, and the tokenizer no token to begin with")
+    for number, (before, ids, _) in enumerate(readings, 1):
         try:
             with torch.no_grad():
                 logits = model(torch.tensor([[*before, *ids]], device=model.device)).logits[0]
@@ -175,13 +215,15 @@ def token_entropies(
         entropy = -(log_p.exp() * log_p).sum(dim=-1)
         if not bool(torch.isfinite(entropy).all()):
             raise ForkError(f"the model's probabilities at response {number} are NaN", remedy="are its weights whole?")
-        yield ids, entropy.double().cpu().numpy()
+        yield entropy.double().cpu().numpy()
 
 
-def trace(ids: list[int], entropy: Floats, texts: list[str], grams: GramSet, matcher: GramMatcher) -> TokenTrace:
-    """Put planning mask and functions beside the entropies."""
-    matches = matcher.match(np.asarray([ids]))
-    return TokenTrace(texts, entropy, matches.planning_mask[0], function_indices(matches, grams))
+def trace(reading: Reading, entropy: Floats, texts: list[str], grams: GramSet, matcher: GramMatcher) -> TokenTrace:
+    """Put planning mask and functions beside the entropies, of the policy's own tokens."""
+    own = np.array(reading.own, dtype=bool)
+    matches = matcher.match(np.asarray([reading.response]), own[None])
+    shown = [text for text, mine in zip(texts, reading.own, strict=True) if mine]
+    return TokenTrace(shown, entropy[own], matches.planning_mask[0][own], function_indices(matches, grams)[own])
 
 
 def portions(traces: Sequence[TokenTrace], fraction: float) -> dict[str, float]:

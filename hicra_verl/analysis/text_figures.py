@@ -18,15 +18,19 @@ from hicra_verl.palette import FUNCTION_SHADES, INK, OTHER, PLANNING
 
 
 def draw_distributions(run: Run, texts: dict[int, StepTexts], grams: GramSet) -> Drawing:
-    """What the two entropies are taken over: words, and grams, at the first and last step with rollouts."""
+    """What the two entropies are taken over: tokens, and grams, at the first and last step with rollouts.
+
+    The paper's is of tokens. Where neither token ids were kept nor a tokenizer was given, it is of words, and says so.
+    """
     first, last = min(texts), max(texts)
     with plt.rc_context(PLAIN):
         figure, (left, right) = plt.subplots(1, 2, figsize=(8.5, 3.6), layout="constrained")
-        drawing = Drawing(f"distributions_{run.name}", f"Words and grams of {run.name}", figure)
+        unit = texts[last].unit
+        drawing = Drawing(f"distributions_{run.name}", f"{unit.capitalize()} and grams of {run.name}", figure)
         for step, colour in ((first, OTHER), (last, PLANNING)):
             found = texts[step]
             gram_counts = sorted(found.gram_counts[found.gram_counts > 0].tolist(), reverse=True)
-            _draw_ranks(left, drawing, "words", [count for _, count in found.words], step, colour)
+            _draw_ranks(left, drawing, unit, [count for _, count in found.words], step, colour)
             _draw_ranks(right, drawing, "grams", gram_counts, step, colour)
         top = np.argsort(-texts[last].gram_counts)[:5]
         names = ", ".join(grams.grams[place].text[:80] for place in top)
@@ -41,7 +45,7 @@ def _draw_ranks(axis: Axes, drawing: Drawing, kind: str, counts: list[int], step
     for side in (axis.xaxis, axis.yaxis):  # plain numbers: no mathematics is set, see PLAIN
         side.set_major_formatter(StrMethodFormatter("{x:g}"))
         side.set_minor_formatter(NullFormatter())
-    axis.set_title(f"{kind} by rank")
+    axis.set_title(shown(f"{kind} by rank"))
     axis.set_xlabel("rank")
     axis.set_ylabel("fraction")
     axis.legend()
@@ -51,7 +55,7 @@ def _draw_ranks(axis: Axes, drawing: Drawing, kind: str, counts: list[int], step
 
 
 def draw_sensitivity(run: Run, whole: dict[int, float], parts: list[dict[int, float]], fraction: float) -> Drawing:
-    """Semantic entropy with all grams, and with a random fraction of them dropped, several times.
+    """Semantic entropy with all grams, and with a random fraction of them dropped and the texts matched again.
 
     Args:
         run: the run.
@@ -62,7 +66,7 @@ def draw_sensitivity(run: Run, whole: dict[int, float], parts: list[dict[int, fl
     with plt.rc_context(PLAIN):
         figure, axis = plt.subplots(figsize=(5.5, 3.4), layout="constrained")
         drawing = Drawing(f"sensitivity_{run.name}", f"Semantic entropy of {run.name} without {fraction:.0%}", figure)
-        axis.set_title(f"semantic entropy (nats), {fraction:.0%} of the grams dropped at random")
+        axis.set_title(f"semantic entropy (nats), {fraction:.0%} of the grams dropped, matched again")
         for place, part in enumerate(parts):
             label = f"{len(parts)} random parts" if place == 0 else None
             axis.plot(list(part), list(part.values()), color=OTHER, alpha=0.6, linewidth=1, label=label)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Argument, Option
 
@@ -24,6 +27,14 @@ def dynamics(
     grams: Annotated[
         str | None, Option("--grams", help="Count this set instead: every text measure is recomputed with it.")
     ] = None,
+    min_words: Annotated[
+        int | None,
+        Option("--min-words", min=2, help="Draw each run a second time, with grams of so many words or more alone."),
+    ] = None,
+    tokenizer: Annotated[
+        str | None,
+        Option("--tokenizer", help="Count its tokens, where a run kept no token ids; without it, words are counted."),
+    ] = None,
 ) -> None:
     """Draw the paper's figures from finished runs, and recompute what their texts alone allow.
 
@@ -32,7 +43,7 @@ def dynamics(
     """
     from hicra_verl.analysis.dynamics import draw_runs
 
-    measured, drawings = draw_runs(run_words, output, grams)
+    measured, drawings = draw_runs(run_words, output, grams, min_words, tokenizer)
     rows = []
     for run in measured.runs:
         _, values = run.series("hicra/semantic_entropy_nats")
@@ -49,18 +60,50 @@ def dynamics(
 @app.command()
 def report(
     run_words: RunsArgument,
-    output: Annotated[Path, Option("-o", "--output", help="The page to write.")] = Path("report.html"),
+    output: Annotated[
+        Path, Option("-o", "--output", help="The page to write (.html), or a folder, which large runs need.")
+    ] = Path("report.html"),
     grams: Annotated[str | None, Option("--grams", help="Count and colour with this set instead.")] = None,
     title: Annotated[str, Option(help="The page's title.")] = "Training report",
+    watch: Annotated[bool, Option("--watch", help="Write it again while the runs go on.")] = False,
+    every: Annotated[int, Option(min=1, help="Seconds between two looks of --watch.")] = 30,
+    serve: Annotated[bool, Option("--serve", help="Serve it to browsers on this machine alone.")] = False,
+    port: Annotated[int, Option(min=0, max=65535, help="The port of --serve; 0 takes any free one.")] = 0,
 ) -> None:
-    """Write one page about finished runs: curves with values, traces through training, grams, configuration, gaps.
+    """Show every rollout of verl runs: curves, groups, search, tokens, grams, errors, configuration, gaps.
 
-    The page is one file and opens offline.
+    Any run of verl will do, with or without HICRA. One page is a file that opens offline; a folder is opened by its
+    index.html and loads what it shows piece by piece. Ctrl-C ends --watch and --serve.
     """
-    from hicra_verl.analysis.report import write_report
+    from hicra_verl.report.serving import present
 
-    runs, size = write_report(run_words, output, grams, title)
-    print(f"{output}: {runs} runs, {size / 1e6:.1f} MB")
+    with _progress() as progress:
+        present(
+            run_words,
+            output,
+            grams,
+            title,
+            every_s=every if watch else None,
+            port=port if serve else None,
+            told=lambda words: print(words, flush=True),
+            progress=progress,
+        )
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each thing that is done to many files; none where nobody sees it."""
+    from rich.progress import Progress
+
+    tasks: dict[str, Any] = {}
+    with Progress(console=plain_console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bars:
+
+        def note(what: str, done: int, total: int) -> None:
+            if what not in tasks or done == 1:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done, total=total, visible=done < total)
+
+        yield note
 
 
 @app.command()
@@ -77,13 +120,15 @@ def forks(
 ) -> None:
     """Where is the model uncertain, and where does it plan? Both portions, at several thresholds and by function.
 
-    The model reads the responses again; the page colours each token by its entropy and underlines planning tokens.
+    The model reads the responses again, from a run's token ids (hicra_tokens/STEP.parquet) where it kept them: a dump's
+    text lacks special tokens and the prompt's template, so from it the portions are not those of training. The page
+    colours each token by its entropy and underlines planning tokens.
     """
     from rich.progress import track
 
-    from hicra_verl.analysis.forks import THRESHOLDS, measure_forks
+    from hicra_verl.analysis.forks import TEXT_ONLY, THRESHOLDS, measure_forks
 
-    rows = measure_forks(
+    rows, token_ids = measure_forks(
         source,
         model,
         output,
@@ -100,3 +145,7 @@ def forks(
     note = "Paper, at the top 30%: 40-80% and under 10%."
     Table("planning and high-entropy tokens (95% intervals over responses)", columns, cells, (note,), words=3).print()
     print(f"{output}: forks.csv (by function, too), forks.html")
+    if token_ids is not None:
+        print(f"read from the run's token ids: {token_ids}")
+    else:
+        print(f"warning: {TEXT_ONLY}", file=sys.stderr)

@@ -101,6 +101,7 @@ def verl_row(problem: Problem, name: str, number: int, template: str, training: 
             "answer_kind": problem.kind,
             "options": None if problem.options is None else list(problem.options),
             "version": problem.version,
+            "solution": problem.solution.encode("utf-8", "replace").decode(),
         },
     }
     if problem.images:
@@ -200,7 +201,7 @@ def _write(problems: Iterable[Placed], report: Report, stream: IO[bytes], traini
         "prompt": pa.list_(pa.struct({"role": text, "content": text})),
         "ability": text,
         "reward_model": pa.struct({"style": text, "ground_truth": text}),
-        "extra_info": pa.struct({**extra, "options": pa.list_(text), "version": text}),
+        "extra_info": pa.struct({**extra, "options": pa.list_(text), "version": text, "solution": text}),
     }
     if with_images:
         columns["images"] = pa.list_(pa.struct({"bytes": pa.binary()}))

@@ -43,6 +43,7 @@ class Problem:
         images: each a dict with ``bytes`` or ``path``, as verl takes them.
         identity: the source's own name for the problem, "" if it has none.
         version: which of a problem's versions this is, in the source's words; "" where there is one.
+        solution: a worked solution, "" where the source has none.
     """
 
     text: str
@@ -52,6 +53,7 @@ class Problem:
     images: tuple[dict[str, Any], ...] = ()
     identity: str = ""
     version: str = ""
+    solution: str = ""
 
 
 def as_text(value: Any) -> str:

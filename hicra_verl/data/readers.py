@@ -18,17 +18,19 @@ def plain(problem: str, answer: str, identity: str = "", *, whole: bool = False)
     def read(row: Row) -> Problem:
         expected = as_answer(row[answer])
         expected = re.sub(r"^(-?\d+)\.0$", r"\1", expected) if whole else expected
-        return Problem(as_text(row[problem]), expected, identity=str(row[identity]) if identity else "")
+        name, solution = str(row[identity]) if identity else "", as_text(row.get("solution"))
+        return Problem(as_text(row[problem]), expected, identity=name, solution=solution)
 
     return read
 
 
 def boxed_in_solution(row: Row) -> Problem:
     """The answer is what the solution boxes."""
-    answer = last_boxed(as_text(row["solution"]))
+    solution = as_text(row["solution"])
+    answer = last_boxed(solution)
     if answer is None:
         raise UnusableRow("no answer", "its solution holds no \\boxed{…}")
-    return Problem(as_text(row["problem"]), answer)
+    return Problem(as_text(row["problem"]), answer, solution=solution)
 
 
 def olympiad(row: Row) -> Problem:

@@ -17,32 +17,27 @@ understood; runs of those are normalised together (``resolve_run``) and remember
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from itertools import chain
+from typing import Any
 
 import ahocorasick_rs
 import numpy as np
 import numpy.typing as npt
 
+from hicra_verl.grams.candidates import Candidates, TooManyPartsError
+from hicra_verl.grams.following import following
 from hicra_verl.grams.gramset import GramSet
-from hicra_verl.grams.pieces import (
-    BREAK,
-    CONTINUES,
-    ENDS_SPACE,
-    ONLY_SPACE,
-    PARTIAL,
-    STARTS_SPACE,
-    Piece,
-    resolve_run,
-    static_piece,
-)
+from hicra_verl.grams.layout import Reading, Vocabulary
+from hicra_verl.grams.pieces import BREAK, CONTINUES, ONLY_SPACE
 from hicra_verl.grams.text import is_word, normalise
+from hicra_verl.parallel import in_threads
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
-_CHUNK_TOKENS = 1 << 18  # tokens handled at once; bounds the working memory to a few hundred MB at any batch size
+_CHUNK_TOKENS = 1 << 18  # tokens handled at once: few enough for a cache, enough that threads seldom ask for the lock
+_MANY_TOKENS = 1000  # of a tokenizer; single bytes say too little to be sifted
 
 _DFA_CHARACTERS = 1 << 18  # of all grams; beyond, the fast form of the automaton takes seconds and gigabytes
 
@@ -57,9 +52,10 @@ class Matches:
         row: (M,) the response.
         first_token: (M,) first token that holds a part of the match.
         end_token: (M,) one past the last such token.
+        rest: (M,) normalised bytes of these tokens that stand behind the match.
         counted: (M,) bool; the leftmost-longest, non-overlapping ones.
-        following: for each counted match, in order, the next words of the normalised text (see ``GramMatcher.match``);
-            empty where they were not asked for.
+        following: for each counted match, in order, the next words of the normalised text (see
+            ``GramMatcher.with_following``), joined by single spaces; empty where they were not asked for.
     """
 
     planning_mask: Bools
@@ -67,6 +63,7 @@ class Matches:
     row: Ints
     first_token: Ints
     end_token: Ints
+    rest: Ints
     counted: Bools
     following: list[bytes | None]
 
@@ -93,17 +90,23 @@ class GramMatcher:
         )
         self._starts_word = np.array([is_word(pattern[0]) for pattern in patterns])
         self._ends_word = np.array([is_word(pattern[-1]) for pattern in patterns])
-
-        # One row a token id, then the break row. `_bytes` holds the rows' normalised bytes one after the other.
         self.token_bytes = token_bytes
-        self._break_row = len(token_bytes)
-        pieces = [static_piece(raw) for raw in token_bytes] + [Piece(bytes([BREAK]), 0)]
-        self._bytes = np.frombuffer(b"".join(piece.data for piece in pieces), dtype=np.uint8)
-        self._length = np.array([len(piece.data) for piece in pieces], dtype=np.int64)
-        self._offset = np.cumsum(self._length) - self._length
-        self._flags = np.array([piece.flags for piece in pieces], dtype=np.uint8)
-        self._empty = np.array([raw == b"" for raw in token_bytes] + [False])
-        self._resolve_run = lru_cache(maxsize=1 << 16)(resolve_run)
+        self._vocabulary = Vocabulary(token_bytes)
+        self._candidates = self._find_candidates(patterns) if len(token_bytes) > _MANY_TOKENS else None
+
+    def _find_candidates(self, patterns: list[str]) -> Candidates | None:
+        """Which tokens can be part of a match; None if the gram set is too large for that question to pay."""
+        words = self._vocabulary
+        rows = np.full(2 * words.break_row, words.break_row)
+        rows[::2] = np.arange(words.break_row)
+        starts, text, _ = words.pieces.lay_out(rows)
+        holding = np.unique(np.searchsorted(starts, self._find(text)[1], side="right") - 1) // 2
+        try:
+            candidates = Candidates(patterns, words.pieces.spelt(), holding.tolist())
+        except TooManyPartsError:
+            return None
+        words.set_classes(candidates.classes, candidates.class_of)
+        return candidates
 
     def match(
         self, token_ids: npt.ArrayLike, token_mask: npt.ArrayLike | None = None, following_words: int = 0
@@ -113,106 +116,79 @@ class GramMatcher:
         Args:
             token_ids: (B, T) integers. Ids outside the tokenizer's vocabulary match nothing.
             token_mask: (B, T), true where a token is the model's own; None means all of them.
-            following_words: after each counted match, return this many of the white-space-separated pieces that follow
-                it, joined by single spaces; None where the response ends, or a special token stands, before that.
+            following_words: fills ``Matches.following`` (see ``with_following``).
 
         Raises:
             ValueError: if the shapes are not (B, T) and equal.
         """
-        ids = np.asarray(token_ids)
-        if ids.ndim != 2 or not np.issubdtype(ids.dtype, np.integer):
-            raise ValueError(f"token_ids must be integers of shape (B, T), got {ids.dtype} {ids.shape}")
-        mask = np.ones(ids.shape, dtype=bool) if token_mask is None else np.asarray(token_mask).astype(bool)
-        if mask.shape != ids.shape:
-            raise ValueError(f"token_ids {ids.shape} and token_mask {mask.shape} must have one shape")
-
-        rows_per_chunk = max(1, _CHUNK_TOKENS // max(1, ids.shape[1]))
+        ids, mask = _checked(token_ids, token_mask)
         planning_mask = np.zeros(ids.shape, dtype=bool)
-        found: list[tuple[Ints, Ints, Ints, Ints, Bools]] = []
-        following: list[bytes | None] = []
-        for start in range(0, max(1, len(ids)), rows_per_chunk):
-            chunk = slice(start, start + rows_per_chunk)
-            marked, (gram, row, first, end, counted), words = self._match_chunk(
-                ids[chunk], mask[chunk], following_words
-            )
-            planning_mask[chunk] = marked
-            found.append((gram, row + start, first, end, counted))
-            following += words
-        gram, row, first, end, counted = (np.concatenate(part) for part in zip(*found, strict=True))
-        return Matches(planning_mask, gram, row, first, end, counted, following)
 
-    def _match_chunk(
-        self, ids: Ints, mask: Bools, following_words: int
-    ) -> tuple[Bools, tuple[Ints, Ints, Ints, Ints, Bools], list[bytes | None]]:
-        n_rows, n_columns = ids.shape
-        # A last column of breaks ends each response. Runs of breaks (padding, tool output) shrink to one.
-        rows = np.full((n_rows, n_columns + 1), self._break_row, dtype=np.int64)
-        np.copyto(rows[:, :-1], ids, where=mask & (ids >= 0) & (ids < self._break_row))
-        rows = rows.ravel()
-        is_break = rows == self._break_row
-        keep = ~self._empty[rows]
-        keep[1:] &= ~(is_break[1:] & is_break[:-1])
-        position = np.flatnonzero(keep)  # where each kept token stands in the (n_rows, n_columns + 1) grid
-        rows = rows[position]
+        def part(rows: slice) -> tuple[npt.NDArray[Any], ...]:
+            gram, row, *others = self._match_chunk(ids[rows], mask[rows], planning_mask[rows])
+            return gram, row + rows.start, *others
 
-        starts, text, flags = self._lay_out(rows)
+        found = in_threads(part, _chunks(ids.shape)) or [(np.zeros(0, dtype=np.int64),) * 6]
+        gram, row, first, end, rest, counted = (np.concatenate(field) for field in zip(*found, strict=True))
+        matches = Matches(planning_mask, gram, row, first, end, rest, counted.astype(bool), [])
+        return self.with_following(ids, mask, matches, following_words) if following_words else matches
+
+    def with_following(self, ids: npt.ArrayLike, mask: npt.ArrayLike | None, matches: Matches, words: int) -> Matches:
+        """The matches with the words that follow each counted one.
+
+        Args:
+            ids: (B, T) what they were found in.
+            mask: (B, T) likewise.
+            matches: the matches.
+            words: how many of the white-space-separated pieces that follow; None stands where the response ends, or a
+                special token stands, before that.
+        """
+        ids, mask = _checked(ids, mask)
+        row, end, rest = (field[matches.counted] for field in (matches.row, matches.end_token, matches.rest))
+
+        def part(rows: slice) -> list[bytes | None]:
+            here = slice(*np.searchsorted(row, [rows.start, rows.stop]))
+            reading = Reading(self._vocabulary, ids[rows], mask[rows])
+            return following(reading, reading.numbers(row[here] - rows.start, end[here] - 1), rest[here], words)
+
+        return replace(matches, following=list(chain.from_iterable(in_threads(part, _chunks(ids.shape)))))
+
+    def _match_chunk(self, ids: Ints, mask: Bools, planning_mask: Bools) -> tuple[npt.NDArray[Any], ...]:
+        """Fill the planning mask; the other fields of ``Matches``, in order."""
+        reading = Reading(self._vocabulary, ids, mask)
+        if self._candidates is not None:
+            numbers, rows = self._candidates.around(reading)
+        else:
+            numbers = np.arange(len(reading))
+            rows = reading.rows(numbers)
+        starts, text, flags = reading.pieces.lay_out(rows)
         gram, begin, finish = self._find(text)
         first = np.searchsorted(starts, begin, side="right") - 1
         last = np.searchsorted(starts, finish, side="left") - 1
-        if np.any(flags & CONTINUES):
+        if reading.resolved:
             _extend_over_split_character(last, finish, starts, flags, len(text))
 
         # Tokens between first and last are marked, except those that are white space only.
         change = np.bincount(first, minlength=len(rows) + 1) - np.bincount(last + 1, minlength=len(rows) + 1)
-        marked = (np.cumsum(change)[:-1] > 0) & (flags & ONLY_SPACE == 0)
-        grid = np.zeros(n_rows * (n_columns + 1), dtype=bool)
-        grid[position[marked]] = True
+        marked = np.flatnonzero((np.cumsum(change)[:-1] > 0) & (flags & ONLY_SPACE == 0))
+        planning_mask[reading.cells(numbers[marked])] = True
+        row, first_column = reading.cells(numbers[first])
+        end_column = reading.cells(numbers[last])[1] + 1
+        return gram, row, first_column, end_column, starts[last + 1] - finish, _leftmost_longest(begin, finish)
 
-        row, first_column = np.divmod(position[first], n_columns + 1)
-        end_column = position[last] - row * (n_columns + 1) + 1
-        counted = _leftmost_longest(begin, finish)
-        words = (
-            [_next_words(text, stop, following_words) for stop in finish[counted].tolist()] if following_words else []
-        )
-        return grid.reshape(n_rows, n_columns + 1)[:, :-1], (gram, row, first_column, end_column, counted), words
-
-    def _lay_out(self, rows: Ints) -> tuple[Ints, bytes, npt.NDArray[np.uint8]]:
-        """Write the tokens one after the other: (N,) offset of each, the text, (N,) flags of each."""
-        data, offset, length, flags = self._bytes, self._offset[rows], self._length[rows], self._flags[rows]
-        partial = np.flatnonzero(flags & PARTIAL)
-        if len(partial):
-            extra: list[bytes] = []
-            end_of_data = len(data)
-            for run in np.split(partial, np.flatnonzero(np.diff(partial) > 1) + 1):
-                pieces = self._resolve_run(tuple(self.token_bytes[row] for row in rows[run]))
-                for index, piece in zip(run.tolist(), pieces, strict=True):
-                    offset[index], length[index], flags[index] = end_of_data, len(piece.data), piece.flags
-                    end_of_data += len(piece.data)
-                    extra.append(piece.data)
-            data = np.concatenate([data, np.frombuffer(b"".join(extra), dtype=np.uint8)])
-
-        # A white space run that spans tokens keeps the space of its first token only.
-        joined = np.zeros(len(rows), dtype=np.int64)
-        joined[1:] = (flags[1:] & STARTS_SPACE != 0) & (flags[:-1] & ENDS_SPACE != 0)
-        offset += joined
-        length -= joined
-        starts = np.cumsum(length) - length
-        source = np.repeat(offset - starts, length)
-        source += np.arange(len(source))
-        return starts, data[source].tobytes(), flags
-
-    def _find(self, text: bytes) -> tuple[Ints, Ints, Ints]:
+    def _find(self, data: npt.NDArray[np.uint8]) -> tuple[Ints, Ints, Ints]:
         """All matches with word boundaries: (M,) gram, begin and end byte, ordered by end."""
+        text = data.tobytes()
         raw = self._automaton.find_matches_as_indexes(text, overlapping=True)
         flat = np.fromiter(chain.from_iterable(raw), dtype=np.int64, count=3 * len(raw))
         gram, begin, finish = flat[0::3], flat[1::3], flat[2::3]
         # The neighbours' class; the text always ends with a break, and before its start stands nothing.
-        kind = _BYTE_KIND[np.frombuffer(text, dtype=np.uint8)]
-        before = np.where(begin > 0, kind[begin - 1], _NOT_WORD) if len(begin) else kind[:0]
-        after = kind[finish]
-        for sides, places, character in ((before, begin, _char_before), (after, finish, _char_at)):
-            for match in np.flatnonzero(sides == _MULTIBYTE):
-                sides[match] = _WORD if is_word(character(text, places[match])) else _NOT_WORD
+        before = np.where(begin > 0, _BYTE_KIND[data[begin - 1]], _NOT_WORD) if len(begin) else data[:0]
+        after = _BYTE_KIND[data[finish]]
+        for side, multibyte in (("before", before == _MULTIBYTE), ("after", after == _MULTIBYTE)):
+            for match in np.flatnonzero(multibyte):
+                char = _char_before(text, begin[match]) if side == "before" else _char_at(text, finish[match])
+                (before if side == "before" else after)[match] = _WORD if char and is_word(char) else _NOT_WORD
         good = ~((self._starts_word[gram] & (before == _WORD)) | (self._ends_word[gram] & (after == _WORD)))
         return gram[good], begin[good], finish[good]
 
@@ -222,20 +198,6 @@ _BYTE_KIND = np.array(
     [_MULTIBYTE if byte >= 0x80 and byte != BREAK else int(byte < 0x80 and is_word(chr(byte))) for byte in range(256)],
     dtype=np.uint8,
 )
-
-
-def _next_words(text: bytes, position: int, count: int) -> bytes | None:
-    """The next ``count`` pieces of a normalised text, or None if a break comes first. The text ends with a break."""
-    window = 32 * count
-    while True:
-        piece = text[position : position + window]
-        end = piece.find(BREAK)
-        words = (piece if end < 0 else piece[:end]).split()
-        if len(words) > count or (len(words) == count and (end >= 0 or piece.endswith(b" "))):
-            return b" ".join(words[:count])
-        if end >= 0:
-            return None
-        window *= 2
 
 
 def _char_at(text: bytes, position: int) -> str:
@@ -271,10 +233,38 @@ def _extend_over_split_character(
 def _leftmost_longest(begin: Ints, finish: Ints) -> Bools:
     """(M,) bool: of each set of overlapping matches, the leftmost one, and the longest of those."""
     counted = np.zeros(len(begin), dtype=bool)
-    free_from = 0
-    order = np.lexsort((-finish, begin))
-    for match, start, stop in zip(order.tolist(), begin[order].tolist(), finish[order].tolist(), strict=True):
-        if start >= free_from:
-            counted[match] = True
-            free_from = stop
+    length = finish - begin
+    longest = int(length.max(initial=0))
+    order = np.argsort(begin * (longest + 1) + longest - length, kind="stable")
+    start, stop = begin[order], finish[order]
+    # The first match that begins behind all before it counts; a second one in its cluster overlaps it.
+    leads = np.ones(len(order), dtype=bool)
+    leads[1:] = start[1:] >= np.maximum.accumulate(stop)[:-1]
+    counted[order[leads]] = True
+    cluster = np.flatnonzero(leads)
+    size = np.diff(cluster, append=len(order))
+    for lead, count in zip(cluster[size > 2].tolist(), size[size > 2].tolist(), strict=True):
+        free_from = stop[lead]
+        for match in range(lead + 1, lead + count):
+            if start[match] >= free_from:
+                counted[order[match]] = True
+                free_from = stop[match]
     return counted
+
+
+def _checked(token_ids: npt.ArrayLike, token_mask: npt.ArrayLike | None) -> tuple[Ints, Bools]:
+    ids = np.asarray(token_ids)
+    if ids.ndim != 2 or not np.issubdtype(ids.dtype, np.integer):
+        raise ValueError(f"token_ids must be integers of shape (B, T), got {ids.dtype} {ids.shape}")
+    mask = np.ones(ids.shape, dtype=bool) if token_mask is None else np.asarray(token_mask).astype(bool, copy=False)
+    if mask.shape != ids.shape:
+        raise ValueError(f"token_ids {ids.shape} and token_mask {mask.shape} must have one shape")
+    return ids, mask
+
+
+def _chunks(shape: tuple[int, ...]) -> list[slice]:
+    """The rows of a batch, some at a time."""
+    if 0 in shape:
+        return []
+    rows = max(1, _CHUNK_TOKENS // shape[1])
+    return [slice(start, min(start + rows, shape[0])) for start in range(0, shape[0], rows)]

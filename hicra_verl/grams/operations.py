@@ -67,6 +67,18 @@ def drop(grams: GramSet, fraction: float, seed: int) -> GramSet:
     return with_grams(grams, kept, name, grams.description, how=f"{fraction:.0%} dropped at random, seed {seed}")
 
 
+def at_least(grams: GramSet, words: int) -> GramSet:
+    """The grams of so many words or more; with 1, the set itself.
+
+    Raises:
+        GramSetError: if there is none.
+    """
+    kept = [gram for gram in grams if words_in(gram) >= words]
+    if not kept:
+        raise GramSetError(f"no gram of {grams.name} has {words} words or more", remedy="ask for fewer words")
+    return grams if words == 1 else with_grams(grams, kept, f"{grams.name}-{words}-words", f"{words} words or more")
+
+
 @dataclass(frozen=True)
 class Difference:
     """How two sets differ by text: grams of one only, and grams of both with another function."""

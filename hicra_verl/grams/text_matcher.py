@@ -1,4 +1,4 @@
-"""Find strategic grams in texts: the matcher of tokens, where each byte is a token.
+"""Find strategic grams in texts: what the matcher of tokens finds where each byte is a token.
 
 What is counted is what any tokenizer whose tokens spell the same bytes would count.
 """
@@ -12,12 +12,14 @@ from typing import NamedTuple
 import numpy as np
 
 from hicra_verl.grams.gramset import GramSet
-from hicra_verl.grams.matcher import GramMatcher, Ints, Matches
+from hicra_verl.grams.matcher import GramMatcher, Ints, Matches, _leftmost_longest
+from hicra_verl.grams.pieces import BREAK
+from hicra_verl.grams.text_layout import Layout, lay_out
 
 BATCH_BYTES = 1 << 20  # texts matched at once
 TEXTS_AT_ONCE = 2_000  # of a corpus held in memory
-_BETWEEN = 256  # stands between two texts; no gram matches across it
-_BYTES: list[bytes | None] = [*(bytes([value]) for value in range(256)), None]
+_BREAK = bytes([BREAK])  # stands behind each text; no gram matches across it
+_BYTES: list[bytes | None] = [bytes([value]) for value in range(256)]
 
 
 class TextMatches(NamedTuple):
@@ -53,12 +55,24 @@ class TextMatcher:
         for part in _parts(texts):
             data = [text_bytes(texts[number]) for number in part]
             starts = np.cumsum([0, *(len(text) + 1 for text in data)])[:-1]
-            ids = np.full(int(starts[-1]) + len(data[-1]) + 1, _BETWEEN, dtype=np.int64)
-            for start, text in zip(starts.tolist(), data, strict=True):
-                ids[start : start + len(text)] = np.frombuffer(text, dtype=np.uint8)
-            matches = self._matcher.match(ids[None, :], following_words=following_words)
+            matches = self._match(data, following_words)
             owner = np.searchsorted(starts, matches.first_token, side="right") - 1 + part.start
             yield TextMatches(matches, owner, starts, part)
+
+    def _match(self, data: list[bytes], following_words: int) -> Matches:
+        """The matches of texts as one row of bytes, with a break behind each text."""
+        layout = lay_out(b"".join(text + _BREAK for text in data))
+        if layout is not None:
+            return self._matches(layout, following_words)
+        ids = [np.frombuffer(text + _BREAK, dtype=np.uint8).astype(np.int64) for text in data]
+        return self._matcher.match(np.concatenate(ids)[None, :], following_words=following_words)
+
+    def _matches(self, layout: Layout, following_words: int) -> Matches:
+        gram, begin, finish = self._matcher._find(layout.text)
+        first, end = layout.spans(begin, finish)
+        counted, none = _leftmost_longest(begin, finish), np.zeros_like(gram)
+        words = layout.following(finish[counted], following_words) if following_words else []
+        return Matches(layout.covered(first, end)[None, :], gram, none, first, end, none, counted, words)
 
     def gram_counts(self, texts: Sequence[str]) -> Ints:
         """(G,) how often each gram is counted in all of the texts."""
@@ -70,7 +84,8 @@ class TextMatcher:
 
 def text_bytes(text: str) -> bytes:
     """The text as the tokens spelt it: where they spelt no character, decoding left U+FFFD; matching breaks there."""
-    return text.encode("utf-8", errors="replace").replace("\ufffd".encode(), b"\xff")
+    data = text.encode("utf-8", errors="replace")
+    return data.replace("\ufffd".encode(), b"\xff") if "\ufffd" in text else data
 
 
 def visible_bytes(texts: Iterable[str]) -> int:

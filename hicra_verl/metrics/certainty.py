@@ -11,16 +11,13 @@ if TYPE_CHECKING:
     import torch
 
     from hicra_verl.metrics.step import StepMetrics
-    from hicra_verl.rollout import RolloutBatch
+    from hicra_verl.metrics.sums import TokenClasses
 
 
-def _add(step: StepMetrics, batch: RolloutBatch, name: str, values: torch.Tensor | None, sign: int) -> None:
+def _add(step: StepMetrics, classes: TokenClasses, name: str, values: torch.Tensor | None, sign: int) -> None:
     if values is not None:
-        import torch
-
-        planning = batch.planning_mask
-        for kind, mask in (("planning", planning), ("execution", batch.response_mask & ~planning)):
-            step.sums[f"{name}_{kind}"] += sign * float(values[mask].sum(dtype=torch.float64))
+        for kind, total in classes.sums(values).items():
+            step.sums[f"{name}_{kind}"] += sign * total
 
 
 def _means(step: StepMetrics, name: str) -> dict[str, float]:
@@ -38,7 +35,7 @@ METRICS = [
            "exp of the mean negative log-likelihood over planning or execution tokens, under the policy about to be "
            "updated, at the sampling temperature (as verl computes `old_log_probs`)", "paper",
            lambda step: {kind: math.exp(mean) for kind, mean in _means(step, "nll").items()},
-           add=lambda step, batch, matches: _add(step, batch, "nll", batch.log_probs, -1)),
+           add=lambda step, batch, matches, classes: _add(step, classes, "nll", batch.log_probs, -1)),
     Metric("hicra/perplexity_{CLASS}_relative", "relative perplexity", "ratio",
            "the same divided by its value at the run's first step", "paper",
            of="hicra/perplexity_{CLASS}", compare=lambda now, first: now / first,
@@ -46,6 +43,6 @@ METRICS = [
     Metric("hicra/token_entropy_{CLASS}_nats", "token entropy", "nats",
            "mean entropy of the next-token distribution over planning or execution tokens", "paper",
            lambda step: _means(step, "entropy"), chart="Token entropy (nats)",
-           add=lambda step, batch, matches: _add(step, batch, "entropy", batch.entropies, 1)),
+           add=lambda step, batch, matches, classes: _add(step, classes, "entropy", batch.entropies, 1)),
 ]
 # fmt: on

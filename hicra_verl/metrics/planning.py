@@ -10,23 +10,28 @@ from hicra_verl.grams.gramset import FUNCTIONS
 from hicra_verl.metrics.table import Metric
 
 if TYPE_CHECKING:
-    from hicra_verl.grams.matcher import Bools, Matches
+    from hicra_verl.grams.matcher import Matches
     from hicra_verl.metrics.step import StepMetrics
+    from hicra_verl.metrics.sums import TokenClasses
     from hicra_verl.rollout import RolloutBatch
 
 
-def _add_tokens_by_function(step: StepMetrics, batch: RolloutBatch, matches: Matches) -> None:
+def _add_tokens_by_function(step: StepMetrics, batch: RolloutBatch, matches: Matches, classes: TokenClasses) -> None:
     """Planning tokens in a gram of each function; a token in grams of two functions counts for both."""
-    functions = np.array([FUNCTIONS.index(gram.function) for gram in step.grams])
-    columns = matches.planning_mask.shape[1]
-    length = matches.end_token - matches.first_token
-    starts = np.cumsum(length) - length
-    tokens = np.repeat(matches.row * columns + matches.first_token - starts, length) + np.arange(length.sum())
-    function = np.repeat(functions[matches.gram], length)
-    marked: Bools = matches.planning_mask.ravel()[tokens]  # white space inside a match is no planning token
-    found = np.unique(tokens[marked] * len(FUNCTIONS) + function[marked])
-    for name, count in zip(FUNCTIONS, np.bincount(found % len(FUNCTIONS), minlength=len(FUNCTIONS)), strict=True):
-        step.sums[f"planning_{name}"] += int(count)
+    function = np.array([FUNCTIONS.index(gram.function) for gram in step.grams])[matches.gram]
+    planning = matches.planning_mask.ravel()
+    holds = np.zeros(len(planning), dtype=np.uint8)  # a bit for each function
+    for number in range(len(FUNCTIONS)):
+        of_it = np.flatnonzero(function == number)
+        row = matches.row[of_it] * matches.planning_mask.shape[1]
+        token, end = row + matches.first_token[of_it], row + matches.end_token[of_it]
+        while len(token):
+            holds[token] |= 1 << number
+            longer = np.flatnonzero(token + 1 < end)
+            token, end = token[longer] + 1, end[longer]
+    held = np.bincount(holds[planning], minlength=1 << len(FUNCTIONS))  # white space in a match is no planning token
+    for number, name in enumerate(FUNCTIONS):
+        step.sums[f"planning_{name}"] += int(held[np.arange(len(held)) >> number & 1 == 1].sum())
 
 
 def _by_function(step: StepMetrics) -> dict[str, float]:

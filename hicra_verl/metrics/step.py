@@ -10,19 +10,21 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from hicra_verl.grams.gramset import GramSet
 from hicra_verl.grams.matcher import Bools, Ints, Matches
 from hicra_verl.grams.text_matcher import TextMatcher
+from hicra_verl.metrics.sums import TokenClasses
 from hicra_verl.metrics.table import PREFIX, Metric, all_metrics
 from hicra_verl.verl_formats.dumps import Rollout
 
 if TYPE_CHECKING:
     from hicra_verl.rollout import RolloutBatch
 
+Filtering = Literal["none", "seen", "unseen"]
 FOLLOWING_WORDS = 3  # ours: the n of the procedural n-grams after a gram
 
 
@@ -33,6 +35,8 @@ class StepMetrics:
     Args:
         grams: the gram set in force.
         entropy_fraction: fraction of tokens that count as high-entropy.
+        filtering: whether groups without signal are dropped before the advantage is computed, and, if so, whether their
+            scores are seen.
 
     Attributes:
         tokens: the policy's own; 0 where only texts are known.
@@ -43,36 +47,42 @@ class StepMetrics:
         gram_counts_correct: (G,) the same in right responses.
         following: how often which words followed which gram.
         scores: group to session to score; empty where nothing is scored.
+        dropped: the same of groups that were sampled, and not trained on.
         sums: what single metrics add.
+        made: what several metrics are made of, until more is added.
     """
 
     grams: GramSet
     entropy_fraction: float = 0.0
+    filtering: Filtering = "none"
     tokens: int = 0
     planning_tokens: int = 0
     responses: int = 0
     responses_without_planning: int = 0
     following: Counter[tuple[int, bytes]] = field(default_factory=Counter)
     scores: dict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
+    dropped: dict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
     sums: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    made: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.gram_counts: Ints = np.zeros(len(self.grams), dtype=np.int64)
         self.gram_counts_correct: Ints = np.zeros(len(self.grams), dtype=np.int64)
 
-    def add(self, batch: RolloutBatch, matches: Matches) -> None:
+    def add(self, batch: RolloutBatch, matches: Matches, classes: TokenClasses) -> None:
         """Add a batch.
 
         Args:
             batch: the responses.
             matches: their grams, with ``FOLLOWING_WORDS`` following words.
+            classes: their planning and execution tokens.
         """
-        planning, own = batch.planning_mask, batch.response_mask
-        self.tokens += int(own.sum())
-        self.planning_tokens += int(planning.sum())
-        answered = own.any(dim=1)  # verl pads a batch with rows that hold no token of the policy
+        planning, own = batch.planning_mask.numpy(), batch.response_mask.numpy()
+        self.tokens += int(np.count_nonzero(own))
+        self.planning_tokens += int(np.count_nonzero(planning))
+        answered: Bools = np.any(own, axis=1)  # verl pads a batch with rows that hold no token of the policy
         self.responses += int(answered.sum())
-        self.responses_without_planning += int((answered & ~planning.any(dim=1)).sum())
+        self.responses_without_planning += int((answered & ~planning.any(axis=1)).sum())
         self._count(matches, matches.row, None if batch.scores is None else (batch.scores > 0).numpy())
         if batch.groups is not None and batch.scores is not None:
             sessions = batch.sessions or [str(number) for number in range(len(batch.groups))]
@@ -80,7 +90,7 @@ class StepMetrics:
             self._score((group, session, score) for group, session, score, counts in rows if counts)
         for metric in all_metrics():
             if metric.add is not None:
-                metric.add(self, batch, matches)
+                metric.add(self, batch, matches, classes)
 
     def add_texts(self, rollouts: Sequence[Rollout], matcher: TextMatcher) -> None:
         """Add saved responses, of which texts and scores are known.
@@ -99,6 +109,7 @@ class StepMetrics:
         self._score((one.group, one.session, one.score) for one in rollouts if not math.isnan(one.score))
 
     def _count(self, matches: Matches, owner: Ints, right: Bools | None) -> None:
+        self.made.clear()
         grams, rows = matches.gram[matches.counted], owner[matches.counted]
         self.gram_counts += np.bincount(grams, minlength=len(self.grams))
         pairs = zip(grams.tolist(), matches.following, strict=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hicra_verl.grams.matcher import Matches
+    from hicra_verl.metrics.sums import TokenClasses
     from hicra_verl.rollout import RolloutBatch
 
 PREFIX = "hicra/"
@@ -46,7 +47,7 @@ class Metric:
     formula: str
     source: str
     value: Callable[[Any], Values] | None = None
-    add: Callable[[Any, RolloutBatch, Matches], None] | None = None
+    add: Callable[[Any, RolloutBatch, Matches, TokenClasses], None] | None = None
     of: str | None = None
     compare: Callable[[float, float], float] | None = None
     texts: bool = False

@@ -14,7 +14,7 @@ METRICS = [
     Metric("hicra/tokens_changed", "tokens changed", "tokens", "tokens whose advantage was changed", "ours"),
     Metric("hicra/selected_fraction", "selected tokens", "fraction",
            "tokens selected, weights summed, / tokens; of selectors other than `grams`", "ours"),
-    Metric("timing_s/hicra", "time of HICRA", "s", "seconds that shaping and measuring took", "ours"),
+    Metric("timing_s/hicra", "time of HICRA", "s", "seconds that the trainer waited for shaping and measuring", "ours"),
     Metric("hicra/step_time_fraction", "time of HICRA", "fraction", "the same / seconds of the whole step", "ours"),
     Metric("critic/score/mean", "training reward", "", "mean score of the step's responses", "verl", chart=REWARD),
     Metric("val-core/{SOURCE}/acc/{HOW}", "held-out accuracy", "fraction", "accuracy on held-out problems", "verl",

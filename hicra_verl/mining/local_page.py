@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import html
 import json
-import secrets
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from hicra_verl.append_log import AppendLogError
+from hicra_verl.local_server import LocalHandler, LocalServer
 from hicra_verl.mining.judging import Choice, Judgements, JudgingError, Phrase
 from hicra_verl.pages import fill, script_data
 from hicra_verl.records import whole_number
 
-LOOPBACK = "127.0.0.1"
 MAX_REQUEST_BYTES = 10_000
-IDLE_S = 20  # a connection that says nothing for so long is closed
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",  # the address holds the token
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-}
 
 
 @dataclass(frozen=True)
@@ -74,60 +64,36 @@ class Sitting:
         return 200, "saved"
 
 
-class _Handler(BaseHTTPRequestHandler):
-    timeout = IDLE_S
+class _Handler(LocalHandler):
     server: _Server
-
-    def _is_ours(self) -> bool:
-        """Whether the request knows the token, and comes from the page itself."""
-        hosts = [f"{name}:{self.server.server_port}" for name in (LOOPBACK, "localhost")]
-        start = f"/{self.server.token}/"
-        origin, site = self.headers.get("Origin"), self.headers.get("Sec-Fetch-Site", "same-origin")
-        return (
-            self.headers.get("Host") in hosts
-            and origin in (None, *(f"http://{host}" for host in hosts))
-            and site in ("same-origin", "none")
-            and secrets.compare_digest(self.path[: len(start)].encode(), start.encode())
-        )
-
-    def _answer(self, status: int, body: str, kind: str = "text/plain") -> None:
-        content = body.encode("utf-8", errors="replace")
-        self.send_response(status)
-        self.send_header("Content-Type", f"{kind}; charset=utf-8")
-        self.send_header("Content-Length", str(len(content)))
-        for name, value in HEADERS.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
+    policy = (
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
 
     def do_GET(self) -> None:
-        if self._is_ours():
-            self._answer(200, self.server.sitting.page(), "text/html")
+        if self.is_ours():
+            self.answer(200, self.server.sitting.page(), "text/html")
         else:
-            self._answer(404, "not found")
+            self.answer(404, "not found")
 
     def do_POST(self) -> None:
         length = whole_number(self.headers.get("Content-Length", ""))
-        if not self._is_ours() or length is None or length > MAX_REQUEST_BYTES:
-            self._answer(404, "not found")
+        if not self.is_ours() or length is None or length > MAX_REQUEST_BYTES:
+            self.answer(404, "not found")
             return
         body = self.rfile.read(length)
         if self.path.endswith("/done"):
-            self._answer(200, "saved")
+            self.answer(200, "saved")
             threading.Thread(target=self.server.shutdown).start()
         else:
-            self._answer(*self.server.sitting.record(body))
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass  # a line for each key pressed helps nobody
+            self.answer(*self.server.sitting.record(body))
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
+class _Server(LocalServer):
     def __init__(self, sitting: Sitting, port: int) -> None:
-        self.sitting, self.token = sitting, secrets.token_urlsafe(16)
-        super().__init__((LOOPBACK, port), _Handler)
+        self.sitting = sitting
+        super().__init__(_Handler, port)
 
 
 def serve(sitting: Sitting, opened: Callable[[str], None], port: int = 0) -> None:
@@ -150,7 +116,7 @@ def serve(sitting: Sitting, opened: Callable[[str], None], port: int = 0) -> Non
         reason = getattr(error, "strerror", None) or str(error)
         raise JudgingError(f"--port {port}: {reason}", remedy="--port 0 takes any free one") from error
     try:
-        opened(f"http://{LOOPBACK}:{server.server_port}/{server.token}/")
+        opened(server.address)
         server.serve_forever()
     except KeyboardInterrupt:
         pass

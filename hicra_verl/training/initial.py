@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hicra_verl.errors import HicraError
 from hicra_verl.files import make_folder, write_json
+from hicra_verl.training.environment import environment
 
 FILE = "hicra_initial.json"
 
@@ -55,8 +56,8 @@ class InitialValues:
         return values
 
     def keep(self, values: dict[str, float]) -> None:
-        """Take these as the first step's values, and write them where a resumed run finds them."""
+        """Take these as the first step's values, and write them, with versions, where a resumed run finds them."""
         self.values, self.missing = values, False
         if self._path is not None:
             make_folder(self._path.parent)
-            write_json(self._path, {"grams": self._grams, "values": values}, indent=None)
+            write_json(self._path, {"grams": self._grams, "values": values, **environment()}, indent=None)

@@ -5,20 +5,71 @@ from __future__ import annotations
 import io
 import math
 import pickle
-from collections import defaultdict
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
+from hicra_verl.advantage import row_parts
 from hicra_verl.config import HicraConfig
 from hicra_verl.errors import HicraError
 from hicra_verl.files import writing
+from hicra_verl.metrics.sums import TokenClasses, flat, sum_parts
 from hicra_verl.rollout import RolloutBatch
 
 STATE_FILE = "hicra_state.pt"
 """What a selector or shaper keeps beside the checkpoint of a step."""
+
+
+class Shaped(NamedTuple):
+    """What was made of a batch, as far as it is reported.
+
+    Attributes:
+        base: (B, T) the base estimator's advantages.
+        advantages: (B, T) the shaped ones.
+        mask: (B, T) the selected tokens, or their weights.
+    """
+
+    base: torch.Tensor
+    advantages: torch.Tensor
+    mask: torch.Tensor
+
+
+@dataclass
+class AdvantageSums:
+    """Sums over a step of the advantages before and after shaping, and of the selected tokens."""
+
+    changed_tokens: int = 0
+    selected: float = 0.0
+    base: dict[str, float] = field(default_factory=lambda: {"planning": 0.0, "execution": 0.0})
+    shaped: dict[str, float] = field(default_factory=lambda: {"planning": 0.0, "execution": 0.0})
+
+    def add(self, shaped: Shaped, classes: TokenClasses) -> None:
+        """Add a batch."""
+        before, after, mask = flat(shaped.base), flat(shaped.advantages), flat(shaped.mask)
+        changed, selected = sum_parts(
+            lambda part: (
+                float(np.count_nonzero(before[part] != after[part])),
+                float(mask[part].sum(dtype=np.float64)),
+            ),
+            len(before),
+        )
+        self.changed_tokens += int(changed)
+        self.selected += selected
+        for total, values in ((self.base, shaped.base), (self.shaped, shaped.advantages)):
+            for kind, value in classes.sums(values).items():
+                total[kind] += value
+
+    def metrics(self, counts: dict[str, int]) -> dict[str, float]:
+        """Means over planning and over execution tokens, whose numbers are ``counts``."""
+        metrics = {"tokens_changed": float(self.changed_tokens)}
+        for kind, count in counts.items():
+            if count:
+                metrics[f"advantage_{kind}_base/mean"] = self.base[kind] / count
+                metrics[f"advantage_{kind}_shaped/mean"] = self.shaped[kind] / count
+        return metrics
 
 
 class Shaping:
@@ -37,12 +88,14 @@ class Shaping:
         self._both = {"selector": self.selector, "shaper": self.shaper}
         self._stateful = {kind: each for kind, each in self._both.items() if each.stateful and not config.measure_only}
         self._any_selected = config.allow_no_match
-        self._sums: defaultdict[str, float] = defaultdict(float)  # over the batches since the last report
+        self._sums = AdvantageSums()
         self._read(self._written(), "what state_dict() returns")  # rather now than when the run is resumed
 
     @torch.no_grad()
-    def __call__(self, base: torch.Tensor, batch: RolloutBatch) -> torch.Tensor:
+    def __call__(self, base: torch.Tensor, batch: RolloutBatch) -> Shaped:
         """Shape a batch's advantages, (B, T) on the CPU; they change on the policy's own tokens alone.
+
+        What it returns is to be given to ``add``, which reports it.
 
         Raises:
             MissingFieldError: if the selector or the shaper needs a field that the trainer does not keep.
@@ -57,23 +110,22 @@ class Shaping:
         mask = batch.checked_mask(self.selector.call(seen), f"the selector {self.selector.name}")
         self._refuse_no_selection(mask, batch)
         half = base.dtype in (torch.float16, torch.bfloat16)
-        shaped = self.shaper.call(base.float() if half else base.clone(), mask, seen)
+        ours = self.shaper.identity.startswith("hicra_verl.shapers.")  # it gives a new tensor and spoils nothing
+        shaped = self.shaper.call(base.float() if half else base if ours else base.clone(), mask, seen)
         batch.check_shape(shaped, f"the shaper {self.shaper.name}")
-        shaped = torch.where(batch.response_mask, shaped.to(base.dtype), base)
-        if not math.isfinite(float(shaped.sum(dtype=torch.float64))):  # finite floats do not overflow a double
+        advantages = shaped if ours and shaped.dtype == base.dtype else torch.empty_like(base)
+        total = 0.0
+        for rows in row_parts(base.shape):
+            own = torch.where(batch.response_mask[rows], shaped[rows].to(base.dtype), base[rows])
+            total += float(own.sum(dtype=torch.float64))
+            advantages[rows] = own
+        if not math.isfinite(total):  # finite floats do not overflow a double
             raise HicraError(f"the shaper {self.shaper.name} returned infinite values or NaN")
-        self._add(base, shaped, mask, batch)
-        return shaped
+        return Shaped(base, advantages, mask)
 
-    def _add(self, base: torch.Tensor, shaped: torch.Tensor, mask: torch.Tensor, batch: RolloutBatch) -> None:
-        """Add a batch to the sums; the advantages and the mask are (B, T)."""
-        self._sums["changed"] += float((base != shaped).sum())
-        self._sums["selected"] += float(mask.sum(dtype=torch.float64))
-        for which, values in (("base", base), ("shaped", shaped)):
-            on_planning = float(values[batch.planning_mask].sum(dtype=torch.float64))
-            self._sums[f"advantage_planning_{which}"] += on_planning
-            everywhere = float((values * batch.response_mask).sum(dtype=torch.float64))
-            self._sums[f"advantage_execution_{which}"] += everywhere - on_planning
+    def add(self, shaped: Shaped, classes: TokenClasses) -> None:
+        """Count what was made of a batch towards the step's metrics."""
+        self._sums.add(shaped, classes)
 
     def _refuse_no_selection(self, mask: torch.Tensor, batch: RolloutBatch) -> None:
         if not self._any_selected and not mask.any() and batch.response_mask.any():
@@ -91,13 +143,10 @@ class Shaping:
             tokens: the policy's own tokens since then.
             planning_tokens: those of them in strategic grams.
         """
-        sums, self._sums = self._sums, defaultdict(float)
-        counts = {"planning": planning_tokens, "execution": tokens - planning_tokens}
-        means = {f"advantage_{kind}_{which}": n for kind, n in counts.items() if n for which in ("base", "shaped")}
-        found = {"tokens_changed": sums["changed"]}
-        found.update({f"{name}/mean": sums[name] / count for name, count in means.items()})
+        sums, self._sums = self._sums, AdvantageSums()
+        found = sums.metrics({"planning": planning_tokens, "execution": tokens - planning_tokens})
         if self.selector.name != "grams":
-            found["selected_fraction"] = sums["selected"] / tokens
+            found["selected_fraction"] = sums.selected / tokens
         for kind, extension in self._both.items():
             found.update({f"{kind}/{name}": value for name, value in extension.metrics().items()})
         return found

@@ -26,8 +26,9 @@ class TraceWriter:
     """Keeps the first responses of each step and writes them to ``FOLDER/STEP.jsonl``.
 
     A line holds ``group``, ``score``, and lists of one entry a token: ``tokens`` (text), ``function`` (of the longest
-    gram over it, null for execution), ``entropy_nats`` (null where the trainer keeps none), ``advantage`` (as the actor
-    receives it).
+    gram over it, null for execution), ``entropy_nats``, ``log_prob`` (nats), ``probability_difference`` (of the trained
+    policy and the rollout engine's), ``base_advantage`` and ``advantage`` (as the actor receives it). What the trainer
+    does not keep is null.
 
     Args:
         folder: the run's checkpoint folder.
@@ -40,23 +41,30 @@ class TraceWriter:
         self._folder, self._count, self._texts, self._grams = folder / FOLDER, count, token_texts, grams
         self._kept: list[dict[str, Any]] = []
 
-    def add(self, batch: RolloutBatch, matches: Matches, advantages: torch.Tensor) -> None:
-        """Keep what is still wanted of a batch, with the advantages (B, T) that the actor receives."""
+    def add(self, batch: RolloutBatch, matches: Matches, base: torch.Tensor, shaped: torch.Tensor) -> None:
+        """Keep what is still wanted of a batch, with the advantages (B, T) before and after shaping."""
+        difference = None
+        if batch.log_probs is not None and batch.rollout_log_probs is not None:
+            difference = batch.log_probs.exp() - batch.rollout_log_probs.exp()
+        numbers = {
+            "entropy_nats": (batch.entropies, 4),
+            "log_prob": (batch.log_probs, 4),
+            "probability_difference": (difference, 6),
+            "base_advantage": (base, 5),
+            "advantage": (shaped, 5),
+        }
         own, responses = batch.response_mask, batch.token_ids
         rows = own.any(dim=1).nonzero().flatten()[: self._count - len(self._kept)].tolist()
         for row in rows:
             function = token_functions(matches, self._grams, row)
             columns = own[row].nonzero().flatten().tolist()
-            entropy = None if batch.entropies is None else batch.entropies[row].tolist()
-            shaped = advantages[row].tolist()
             self._kept.append(
                 {
                     "group": None if batch.groups is None else str(batch.groups[row]),
                     "score": None if batch.scores is None else float(batch.scores[row]),
                     "tokens": self._texts([int(responses[row, column]) for column in columns]),
                     "function": [function[column] for column in columns],
-                    "entropy_nats": [None if entropy is None else round(entropy[column], 4) for column in columns],
-                    "advantage": [round(shaped[column], 5) for column in columns],
+                    **{name: _rounded(values, row, columns, digits) for name, (values, digits) in numbers.items()},
                 }
             )
 
@@ -67,6 +75,16 @@ class TraceWriter:
             make_folder(self._folder)
             lines = "".join(json.dumps(trace, ensure_ascii=False) + "\n" for trace in kept)
             write_text(self._folder / f"{step}.jsonl", lines)
+
+
+def _rounded(values: torch.Tensor | None, row: int, columns: list[int], digits: int) -> list[float | None]:
+    if values is None:
+        return [None] * len(columns)
+    kept = values[row].tolist()
+    return [round(kept[column], digits) for column in columns]
+
+
+NUMBERS = ("entropy_nats", "log_prob", "probability_difference", "base_advantage", "advantage")
 
 
 def read_traces(path: Path, gaps: list[str] | None = None) -> list[dict[str, Any]]:
@@ -84,8 +102,9 @@ def _checked(row: Record) -> dict[str, Any]:
     found: dict[str, Any] = {"group": str(row.data.get("group")), "score": score, "tokens": tokens}
     if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
         raise row.error("expected a list of texts", "tokens", REMEDY)
-    for name in ("function", "entropy_nats", "advantage"):
-        values = row.data.get(name)
+    for name in ("function", *NUMBERS):
+        # Runs of earlier versions kept fewer numbers.
+        values = row.data.get(name, None if name in ("function", "advantage") else [None] * len(tokens))
         if not isinstance(values, list) or len(values) != len(tokens):
             raise row.error(f"expected a list of {len(tokens)} entries, one a token", name, REMEDY)
         found[name] = values if name == "function" else [_finite(row, name, value) for value in values]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,19 @@ def read_dump(path: Path, gaps: list[str] | None = None) -> list[Rollout]:
     Raises:
         InputError: naming the line and field that is not as verl writes it.
     """
-    rollouts = []
+    rollouts = [rollout for rollout, _ in rollouts_in(path, gaps)]
+    unscored = sum(math.isnan(rollout.score) for rollout in rollouts)
+    if unscored and gaps is not None:
+        gaps.append(f"{path.name}: {unscored} of {len(rollouts)} responses have no score (null or NaN)")
+    return rollouts
+
+
+def rollouts_in(path: Path, gaps: list[str] | None = None) -> Iterator[tuple[Rollout, dict[str, Any]]]:
+    """The same one by one, each with all fields that verl dumped; missing scores are not noted.
+
+    Raises:
+        InputError: as ``read_dump``.
+    """
     for row in lines_of(path, gaps):
         uid = str(row.data.get("uid", ""))
         if _PADDING.fullmatch(uid):
@@ -72,11 +84,50 @@ def read_dump(path: Path, gaps: list[str] | None = None) -> list[Rollout]:
         # V1 names a response {prompt}_{session}_{output}; the other trainers name none, and prompts tell groups apart.
         parts = uid.rsplit("_", 2)
         group, session = (parts[0], parts[1]) if len(parts) == 3 else (prompt, str(row.line))
-        rollouts.append(Rollout(prompt, response, str(row.data.get("gts", "")), _score(row), group, session))
-    unscored = sum(math.isnan(rollout.score) for rollout in rollouts)
-    if unscored and gaps is not None:
-        gaps.append(f"{path.name}: {unscored} of {len(rollouts)} responses have no score (null or NaN)")
-    return rollouts
+        yield Rollout(prompt, response, str(row.data.get("gts", "")), _score(row), group, session), row.data
+
+
+def count_rollouts(path: Path) -> int:
+    """How many rollouts ``read_dump`` gives, without parsing what need not be."""
+    found, last = 0, b""
+    with path.open("rb") as lines:
+        for raw in lines:
+            if raw.isspace():
+                continue
+            last = raw
+            if b'"pad' in raw and _is_padding(raw, path):
+                continue
+            found += 1
+    return found - (bool(last) and not last.endswith(b"\n") and _is_cut(last, path))
+
+
+def _is_padding(raw: bytes, path: Path) -> bool:
+    try:
+        return bool(_PADDING.fullmatch(str(parse_line(raw, path, 1).data.get("uid", ""))))
+    except InputError:
+        return False
+
+
+def _is_cut(raw: bytes, path: Path) -> bool:
+    try:
+        parse_line(raw, path, 1)
+    except InputError:
+        return True
+    return False
+
+
+def order_of_dump(uids: Sequence[str]) -> list[int]:
+    """The places of a batch's responses in the order that verl dumps them in, without those that fill it up.
+
+    V1 sorts by prompt, then session, then output (verl 0.9.1, v1/trainer_base.py:1318).
+    """
+    keys = []
+    for place, uid in enumerate(uids):
+        prompt, *numbers = uid.rsplit("_", 2)
+        session, output = map(int, numbers) if len(numbers) == 2 else (0, 0)
+        if not _PADDING.fullmatch(uid):
+            keys.append((prompt if len(numbers) == 2 else uid, session, output, place))
+    return [place for *_, place in sorted(keys)]
 
 
 def _score(row: Record) -> float:

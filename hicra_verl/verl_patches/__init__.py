@@ -26,6 +26,7 @@ def install() -> None:
         patches.NEED_CRITIC: settings.need_critic,
         patches.COMPUTE_ADVANTAGE: advantage.compute_advantage,
         patches.COMPUTE_ADVANTAGE_V1: advantage.compute_advantage_v1,
+        patches.CLEAR_GROUPS_V1: advantage.clear_groups,
         patches.TIMING_METRICS: metrics.compute_timing_metrics,
         patches.COMPUTE_METRICS_V1: metrics.compute_metrics_v1,
         patches.STEP_V1: staged.step,

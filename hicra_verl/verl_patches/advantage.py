@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hicra_verl.config import ESTIMATOR
@@ -37,18 +37,43 @@ def compute_advantage_v1(original: Callable[..., Any], trainer: Any, batch: Any,
     with active.base_in_place(algorithm, base):
         batch = original(trainer, batch, metrics)
     # Read back what verl wrote: rollout correction may have changed the mask that the loss will use.
-    fields = ["advantages", "responses", "response_mask", "old_log_probs", "entropy", "rm_scores"]
+    wanted = ["advantages", "responses", "response_mask", "old_log_probs", "rollout_log_probs", "entropy", "rm_scores"]
+    fields = [*wanted, *(["prompts"] if shaper.token_ids is not None else [])]
     data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=fields)
-    padded = {name: data[name].to_padded_tensor(0) for name in fields if name in data}
-    # A key is {prompt}_{session}_{output}; padding rows have a prompt of their own and no token of the policy.
-    parts = [key.rsplit("_", 2) for key in batch.keys]
-    groups, sessions = [part[0] for part in parts], ["_".join(part[1:2]) for part in parts]
-    known = _known(padded, groups, sessions)
+    if shaper.token_ids is not None:
+        nested = (data[name].unbind() for name in ("prompts", "responses", "response_mask"))
+        shaper.token_ids.add(batch.keys, *nested)
+    padded = {name: data[name].to_padded_tensor(0) for name in wanted if name in data}
+    known = _known(padded, *_names(batch.keys))  # padding has prompts of its own and no token of the policy
     shaped = shaper.shape(padded["advantages"], padded["responses"], padded["response_mask"], **known)
     if shaper.config.measure_only:
         return batch
     written = TensorDict({"advantages": response_to_nested(shaped, data["response_mask"])}, batch_size=len(batch))
     return tq.kv_batch_put(keys=batch.keys, partition_id=batch.partition_id, fields=written)
+
+
+def clear_groups(original: Callable[..., Any], buffer: Any, partition_id: str, uids: set[str]) -> None:
+    """Note the scores of whole groups that dynamic filtering takes out of the V1 trainer's batches.
+
+    These are groups without signal, those beyond what a batch holds and, in the asynchronous modes, stale ones.
+    A group with a failed session is not whole, and not noted.
+    """
+    if active.shaper is not None and partition_id == "train" and buffer.filter_groups_metric is not None:
+        import transfer_queue as tq
+
+        whole = uids & buffer.finished_keys[partition_id]
+        keys = [key for key in buffer.partitions[partition_id] if key.split("_")[0] in whole]
+        if keys:
+            data = tq.kv_batch_get(keys=keys, partition_id=partition_id, select_fields=["rm_scores"])
+            scores = [float(rewards.sum()) for rewards in data["rm_scores"]]
+            active.shaper.note_dropped(*_names(keys), scores)
+    original(buffer, partition_id, uids)
+
+
+def _names(keys: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The group and the session of V1's rows, whose keys are {prompt}_{session}_{output}."""
+    parts = [key.rsplit("_", 2) for key in keys]
+    return [part[0] for part in parts], ["_".join(part[1:2]) for part in parts]
 
 
 def _known(batch: Any, groups: list[str] | None, sessions: list[str] | None = None) -> dict[str, Any]:
@@ -59,11 +84,13 @@ def _known(batch: Any, groups: list[str] | None, sessions: list[str] | None = No
         groups: (B,) the prompt of each row.
         sessions: (B,) the session of each row.
     """
-    found = {name: batch[name].float().cpu() for name in ("old_log_probs", "entropy") if name in batch}
+    names = ("old_log_probs", "rollout_log_probs", "entropy")
+    found = {name: batch[name].float().cpu() for name in names if name in batch}
     rewards = next((batch[name] for name in ("token_level_scores", "rm_scores") if name in batch), None)
     scores = None if rewards is None else rewards.float().sum(dim=1).cpu()
     return {
         "log_probs": found.get("old_log_probs"),
+        "rollout_log_probs": found.get("rollout_log_probs"),
         "entropies": found.get("entropy"),
         "scores": scores,
         "groups": groups,

@@ -21,15 +21,15 @@ def compute_timing_metrics(original: Callable[..., Any], batch: Any, timing_raw:
 def compute_metrics_v1(
     original: Callable[..., Any], trainer: Any, batch: Any, metrics: dict[str, Any], *args: Any, **kwargs: Any
 ) -> None:
-    """Add the reward's counts, write the traces, and let a staged run's rules look at the step."""
+    """Add the reward's counts, write the traces and the token ids, and let a staged run's rules look at the step."""
     original(trainer, batch, metrics, *args, **kwargs)
     if trainer.config.reward.custom_reward_function.path == REWARD:
         metrics.update(_reward_counts(batch))
     if staged.before_saving(trainer):
         return  # fit() asks again once the step is over
     active.reported = {}
-    if active.shaper is not None and active.shaper.traces is not None:
-        active.shaper.traces.write(trainer.global_steps)
+    if active.shaper is not None:
+        active.shaper.write(trainer.global_steps)
     staged.observe(trainer, metrics)
 
 

@@ -71,6 +71,13 @@ COMPUTE_METRICS_V1 = Patch(
     "v1/trainer_base.py:1868: the step's metrics in the V1 trainer; what the reward counted is added to them, and the "
     "rules of a staged run look at them. Ending a stage is setting total_training_steps, which fit() reads every step",
 )
+CLEAR_GROUPS_V1 = Patch(
+    "verl.trainer.ppo.v1.replay_buffer",
+    "ReplayBuffer._clear_groups",
+    ("self", "partition_id", "uids"),
+    "v1/replay_buffer.py:241: groups that dynamic filtering drops, and those that it has no more use for, pass here "
+    "while their scores are still there; the V1 trainer never shows them to the advantage",
+)
 STEP_V1 = Patch(
     "verl.trainer.ppo.v1.trainer_base",
     "PPOTrainer.step",
@@ -104,7 +111,15 @@ TRACKING_LOG = Patch(
     "tracking.py:191: when a step has been logged",
 )
 STAGED_PATCHES = (COMPUTE_METRICS_V1, STEP_V1, SAVE_V1, VALIDATE_V1, TRACKING, TRACKING_LOG)
-PATCHES = (REGISTRY, NEED_CRITIC, COMPUTE_ADVANTAGE, COMPUTE_ADVANTAGE_V1, TIMING_METRICS, *STAGED_PATCHES)
+PATCHES = (
+    REGISTRY,
+    NEED_CRITIC,
+    COMPUTE_ADVANTAGE,
+    COMPUTE_ADVANTAGE_V1,
+    CLEAR_GROUPS_V1,
+    TIMING_METRICS,
+    *STAGED_PATCHES,
+)
 
 CPU_PLATFORM = "verl.plugin.platform"
 CPU_PROCESS_GROUP = Patch(

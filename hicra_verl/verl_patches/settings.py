@@ -17,6 +17,7 @@ from hicra_verl.verl_patches import active
 from hicra_verl.verl_patches.patches import PATCHES, REGISTRY, find, problems
 
 if TYPE_CHECKING:
+    from hicra_verl.metrics.step import Filtering
     from hicra_verl.training.step import StepShaper
 
 _WHY_NOT_REMAX = (
@@ -118,8 +119,9 @@ def _is_v1(config: Any) -> bool:
 
 
 def _refuse_what_only_v1_can(config: Any, settings: HicraConfig) -> None:
-    if settings.traces and not _is_v1(config):
-        raise HicraConfigError("algorithm.hicra.traces needs trainer.use_v1=true (the others do not write them)")
+    for name in ("traces", "token_ids"):
+        if getattr(settings, name) and not _is_v1(config):
+            raise HicraConfigError(f"algorithm.hicra.{name} needs trainer.use_v1=true (the others do not write them)")
     if settings.measure_only:
         return
     use_v1 = _is_v1(config)
@@ -170,12 +172,23 @@ def _prepare(config: Any, settings: HicraConfig) -> None:
         folder,
         checkpoint is not None,
         functools.partial(token_texts, token_bytes=table, tokenizer=tokenizer),
+        _filtering(config),
     )
     active.prepared = prepared
     if checkpoint is not None:
         active.shaper.shaping.load(checkpoint)
     what = "measuring only" if settings.measure_only else _in_words(settings, active.shaper)
     print(f"[hicra] {grams.name}: {len(grams)} grams (sha256 {grams.sha256[:12]}), {what}")
+
+
+def _filtering(config: Any) -> Filtering:
+    """Whether groups are dropped before the advantage (``algorithm.filter_groups``), and whether we see which."""
+    if not (config.algorithm.get("filter_groups") or {}).get("enable"):
+        return "none"
+    if not _is_v1(config):
+        return "unseen"  # by a trainer of others, before it computes the advantage
+    own = config.trainer.v1.sampler.get("custom_sampler") or {}
+    return "unseen" if own.get("path") and own.get("name") else "seen"
 
 
 def _in_words(settings: HicraConfig, shaper: StepShaper) -> str:

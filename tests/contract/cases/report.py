@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import html.parser
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 from bad_input import Case
+from made_up_reports import read_json, read_report, rows_of
 from small_runs import METRICS, RUN, dump, link, logged, trace, without
 
 DEEP = "[" * 100_000 + "]" * 100_000
@@ -24,16 +24,12 @@ class _Tags(html.parser.HTMLParser):
         self.seen += [(tag, name) for name, _ in attrs] or [(tag, "")]
 
 
-def page_data(folder: Path, name: str = "report.html") -> Any:
-    """What the page's script reads; a page whose script could not start has none."""
-    text = (folder / name).read_text(encoding="utf-8")
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
-    assert found, "no data in the page"
-
-    def refuse(constant: str) -> None:
-        raise AssertionError(f"{constant} is no JSON")
-
-    return json.loads(found.group(1), parse_constant=refuse)
+def page_data(folder: Path, name: str = "report.html") -> dict[str, Any]:
+    """The pieces that the page's script reads, all but those of numbers."""
+    pieces = read_report(folder / name)
+    assert pieces, "no pieces in the page"
+    blobs = ("rows", "words", "holds")
+    return {name: read_json(pieces, name) for name in pieces if name.partition("/")[0] not in blobs}
 
 
 def inert(folder: Path, printed: str) -> None:
@@ -42,24 +38,26 @@ def inert(folder: Path, printed: str) -> None:
     tags = _Tags()
     tags.feed((folder / "report.html").read_text(encoding="utf-8"))
     assert not any(tag == "img" or name.startswith("on") for tag, name in tags.seen)
-    assert sum(tag == "script" for tag, _ in tags.seen) == 4  # plotly, the data with type and id, the page's own
+    assert {name for tag, name in tags.seen if tag == "script"} == {"", "type", "data-piece"}
+    assert tags.seen.count(("script", "")) == 2  # plotly and the page's own
 
 
 def says_gap(text: str) -> Any:
     def check(folder: Path, printed: str) -> None:
-        page_data(folder)
-        assert text in (folder / "report.html").read_text(encoding="utf-8")
+        assert any(text in gap for run in page_data(folder)["manifest"]["runs"] for gap in run["gaps"])
 
     return check
 
 
 def hides(*secrets: str) -> Any:
     def check(folder: Path, printed: str) -> None:
-        page = (folder / "report.html").read_text(encoding="utf-8")
+        page = (folder / "report.html").read_bytes() + b"".join(read_report(folder / "report.html").values())
         for secret in secrets:
-            assert secret not in page
-        assert "data.max_prompt_tokens=512" in page
-        assert "[hidden]" in page
+            assert secret.encode() not in page
+        [shown] = page_data(folder)["configuration"]
+        assert "data.max_prompt_tokens=512" in shown["command"]
+        assert shown["settings"]["data.max_prompt_tokens"] == "512"
+        assert "[hidden]" in shown["command"]
 
     return check
 
@@ -70,7 +68,11 @@ def bad_run(name: str, files: dict[str, Any], *says: str, **more: Any) -> Case:
 
 def run_names(*names: str) -> Any:
     def check(folder: Path, printed: str) -> None:
-        lines = {line["run"] for chart in page_data(folder)["charts"] for line in chart["lines"]}
+        data = page_data(folder)
+        drawn = {metric for chart in data["manifest"]["charts"] for metric, _ in chart["lines"]}
+        lines = {
+            run["name"] for place, run in enumerate(data["manifest"]["runs"]) if drawn & set(data["curves"][str(place)])
+        }
         assert lines == set(names)
 
     return check
@@ -81,9 +83,8 @@ def missing_steps(folder: Path, printed: str) -> None:
 
 
 def first_line(folder: Path, printed: str) -> None:
-    scores = [response["score"] for trace in page_data(folder)["traces"] for step in trace["steps"]
-              for response in step["responses"]]  # fmt: skip
-    assert None in scores
+    scores = rows_of(read_report(folder / "report.html"), 0)["score"]
+    assert any(score != score for score in scores)
     says_gap("2 of 3 responses have no score")(folder, printed)
 
 
@@ -393,7 +394,7 @@ CASES = [
         ("plotly", "hicra-verl[analysis]"),
         RUN,
         absent=("report.html",),
-        prepare=without("plotly", unload="hicra_verl.analysis"),
+        prepare=without("plotly", unload="hicra_verl.report"),
     ),
     Case(
         "matplotlib is not installed, nor needed",
@@ -401,6 +402,6 @@ CASES = [
         ("1 runs",),
         RUN,
         code=0,
-        prepare=without("matplotlib", unload="hicra_verl.analysis"),
+        prepare=without("matplotlib", unload="hicra_verl.report"),
     ),
 ]

@@ -1,13 +1,10 @@
-"""Finished runs: reading them with all their gaps, recomputing, drawing, and the report."""
+"""Finished runs: reading them with all their gaps, recomputing, and drawing."""
 
 from __future__ import annotations
 
 import csv
 import json
 import random
-import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +14,6 @@ from made_up_runs import make_run, sentence
 from typer.testing import CliRunner
 
 from hicra_verl.analysis.recompute import measure, recompute
-from hicra_verl.analysis.report import render
 from hicra_verl.analysis.runs import RunError, load_run, load_runs, split_label
 from hicra_verl.cli import app
 from hicra_verl.config import HicraConfig
@@ -240,87 +236,3 @@ def test_another_gram_set_replaces_every_text_measure(tmp_path: Path) -> None:
     recompute(replaced, GRAMS, replace=True)
     assert kept.metrics[1]["hicra/semantic_entropy_nats"] == 99.0
     assert replaced.metrics[1]["hicra/semantic_entropy_nats"] < 5
-
-
-def chromium() -> str:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("no Chromium here (Debian: apt-get install chromium)")
-    return found
-
-
-def test_the_report_works_in_a_browser(tmp_path: Path) -> None:
-    """Opened offline in a real browser: charts drawn, no error, the step slider and the colour switch work."""
-    page = tmp_path / "report.html"
-    done = CliRunner().invoke(app, ["report", f"tiny={make_run(tmp_path / 'run')}", "-o", str(page)])
-    assert done.exit_code == 0, done.output
-    probe = """
-<script>
-window.addEventListener("load", () => {
-  const slider = document.getElementById("step");
-  const shown = () => document.getElementById("responses").textContent;
-  const before = shown(), step = document.getElementById("shown").textContent;
-  slider.value = slider.max; slider.dispatchEvent(new Event("input"));
-  const moved = document.getElementById("shown").textContent !== step;
-  const mark = document.querySelector("#responses mark");
-  const colour = getComputedStyle(mark).backgroundColor;
-  document.getElementById("coloured").click();
-  const plain = getComputedStyle(mark).backgroundColor;
-  document.getElementById("coloured").click();
-  const spans = () => [...document.querySelectorAll("#tokens span")];
-  const painted = () => spans().map((span) => span.style.background).join();
-  const modes = ["entropy", "advantage", "function"].map((name) => {
-    const mode = document.getElementById("mode");
-    mode.value = name; mode.dispatchEvent(new Event("change"));
-    return painted();
-  });
-  const tokenSlider = document.getElementById("tokenstep"), first = document.getElementById("tokenshown").textContent;
-  tokenSlider.value = 1; tokenSlider.dispatchEvent(new Event("input"));
-  const tokenMoved = first !== document.getElementById("tokenshown").textContent;
-  document.body.setAttribute("data-probe", JSON.stringify({
-    charts: document.querySelectorAll(".chart .main-svg").length,
-    lines: document.querySelectorAll(".scatterlayer .trace").length,
-    prompts: document.querySelectorAll("#prompt option").length,
-    moved, modes, tokenMoved, changed: before !== shown(), colour, plain,
-    wide: document.documentElement.scrollWidth - window.innerWidth, errors: window.seen,
-  }));
-});
-</script>"""
-    head = "<script>window.seen = []; window.addEventListener('error', (e) => window.seen.push(e.message));</script>"
-    text = page.read_text(encoding="utf-8").replace("<head>", "<head>" + head, 1)
-    probed = tmp_path / "probed.html"
-    probed.write_text(text.replace("</body>", probe + "</body>"), encoding="utf-8")
-    for width in (1200, 390):
-        flags = [
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            f"--window-size={width},900",
-        ]
-        words = [chromium(), *flags, "--virtual-time-budget=20000", "--dump-dom", probed.as_uri()]
-        dumped = subprocess.run(words, capture_output=True, text=True, timeout=180)
-        found = re.search(r'data-probe="([^"]*)"', dumped.stdout)
-        assert found, dumped.stderr[-2000:]
-        state = json.loads(found.group(1).replace("&quot;", '"'))
-        assert state["errors"] == []
-        assert state["charts"] >= 6
-        assert state["lines"] >= 10
-        assert state["prompts"] == 4 + 3
-        assert state["moved"]
-        assert state["tokenMoved"]
-        assert len(set(state["modes"])) == 3  # three ways to colour the same tokens
-        assert state["changed"]
-        assert state["colour"] != state["plain"]
-        assert state["wide"] <= 0  # nothing to scroll sideways, on a phone either
-
-
-def test_a_response_cannot_break_the_page(tmp_path: Path) -> None:
-    folder = make_run(tmp_path / "run", steps=1)
-    text = "so </script><script>alert(1)</script>"
-    row = {"input": "<b>&", "output": text, "gts": "", "score": 1.0, "uid": "p_0_0"}
-    (folder / "rollouts" / "1.jsonl").write_text(json.dumps(row) + "\n")
-    run = load_run(str(folder))
-    page = render([run], [recompute(run, GRAMS)], GRAMS, "<title>")
-    assert "<script>alert" not in page
-    assert "&lt;title&gt;" in page

@@ -177,7 +177,7 @@ def test_doctor_as_json() -> None:
     assert result.returncode == 0
     found = {f"{check['group']}: {check['name']}": check["found"] for check in report["checks"]}
     assert found["plugin: fresh Ray worker"] == "registered"
-    assert sum(name.startswith("patches") and state == "in place" for name, state in found.items()) == 11
+    assert sum(name.startswith("patches") and state == "in place" for name, state in found.items()) == 12
     assert found["grams: paper"].startswith("249 grams")
 
 
@@ -233,4 +233,8 @@ def test_the_wheel_holds_the_recipes(tmp_path: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert "hicra_verl/_recipes/qwen25_7b_hicra.sh" in names
     assert {"hicra_verl/evaluation/paper.json", "hicra_verl/grams/paper.json", "hicra_verl/py.typed"} <= names
-    assert {"hicra_verl/mining/page.html", "hicra_verl/mining/judging.html", "hicra_verl/analysis/report.html"} <= names
+    assert {
+        "hicra_verl/mining/page.html",
+        "hicra_verl/mining/judging.html",
+        "hicra_verl/report/page/page.html",
+    } <= names

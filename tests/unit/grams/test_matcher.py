@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from reference_matcher import reference
 
 from hicra_verl.grams import Gram, GramSet, load_grams
-from hicra_verl.grams.matcher import GramMatcher
+from hicra_verl.grams.matcher import GramMatcher, Matches
 from hicra_verl.grams.text import fold, normalise
 from hicra_verl.grams.token_bytes import UnsupportedTokenizerError, token_bytes
 
@@ -38,9 +39,13 @@ def run(
     tokens: list[bytes | None], mask: list[bool] | None = None, grams: GramSet = GRAMS
 ) -> tuple[list[bool], list[tuple[int, int, int]]]:
     """Planning mask and counted matches of one response whose tokens are given as bytes."""
-    matches = GramMatcher(grams, tokens).match(
-        np.arange(len(tokens)).reshape(1, -1), None if mask is None else np.array([mask])
-    )
+    ids, own = np.arange(len(tokens)).reshape(1, -1), None if mask is None else np.array([mask])
+    matches = GramMatcher(grams, tokens).match(ids, own, following_words=2)
+    with pytest.MonkeyPatch.context() as patch:  # as with a real tokenizer: tokens that can be in no match are not read
+        patch.setattr("hicra_verl.grams.matcher._MANY_TOKENS", -1)
+        sifted = GramMatcher(grams, tokens).match(ids, own, following_words=2)
+    for field in dataclasses.fields(Matches):
+        assert np.array_equal(getattr(matches, field.name), getattr(sifted, field.name)), field.name
     picked = matches.counted
     spans = zip(matches.gram[picked], matches.first_token[picked], matches.end_token[picked], strict=True)
     return matches.planning_mask[0].tolist(), sorted((int(g), int(f), int(e)) for g, f, e in spans)
@@ -106,14 +111,47 @@ def test_ids_outside_the_vocabulary_break_a_match() -> None:
     assert matches.planning_mask.tolist() == [[False, False, True, False]]
 
 
-def test_a_batch_larger_than_a_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("cores", [1, 3])
+def test_a_batch_larger_than_a_chunk(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = np.random.default_rng(0).integers(0, 3, (40, 30))
     matcher = GramMatcher(GRAMS, [b" but", b" wait", b" so"])
-    whole = matcher.match(ids)
+    whole = matcher.match(ids, following_words=2)
     monkeypatch.setattr("hicra_verl.grams.matcher._CHUNK_TOKENS", 64)
-    parts = matcher.match(ids)
-    for field in ("planning_mask", "gram", "row", "first_token", "end_token", "counted"):
-        assert (getattr(whole, field) == getattr(parts, field)).all(), field
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(cores)))
+    parts = matcher.match(ids, following_words=2)
+    for field in dataclasses.fields(Matches):
+        assert np.array_equal(getattr(whole, field.name), getattr(parts, field.name)), field.name
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from([*"so wait", " ", " ", "x", "é", None]), max_size=120), st.integers(1, 4))
+def test_following_words(row: list[str | None], count: int) -> None:
+    """Against splitting the text behind each match; a token is a character, so that many tokens make a word."""
+    vocabulary: list[str | None] = [*"so waitxé", None]
+    matcher = GramMatcher(GRAMS, [char.encode() if char else None for char in vocabulary])
+    ids = np.array([[vocabulary.index(char) for char in row]], dtype=np.int64).reshape(1, -1)
+    matches = matcher.match(ids, following_words=count)
+    expected: list[bytes | None] = []
+    for end in matches.end_token[matches.counted].tolist():
+        until = row.index(None, end) if None in row[end:] else len(row)
+        words = "".join(char for char in row[end:until] if char).split()
+        expected.append(" ".join(words[:count]).encode() if len(words) >= count else None)
+    assert matches.following == expected
+
+
+def test_white_space_without_end_and_characters_in_parts() -> None:
+    """What a policy that fell apart writes: a long run of newlines inside a gram, and bytes of characters."""
+    tokens = [b" but", b"\n", b" wait", b"\xe2\x80", b"\x99", b"\xf0", b"\x9f", b" let", b"s", b"x"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hicra_verl.grams.matcher._MANY_TOKENS", -1)
+        matcher = GramMatcher(GRAMS, tokens)
+    newlines, parts = [0] + [1] * 3000 + [2], [5, 6] * 500 + [6, 5, 4] * 300 + [7, 3, 4, 8, 5, 9] * 100
+    ids = np.full((2, 3002), 9)
+    ids[0, :3002], ids[1, : len(parts)] = newlines, parts
+    planning, _ = reference([tokens[token] for token in ids[1]], [True] * 3002, TEXTS)
+    found = matcher.match(ids).planning_mask
+    assert found[0].nonzero()[0].tolist() == [0, 3001]
+    assert found[1].tolist() == planning
 
 
 def test_a_million_tokens() -> None:
@@ -219,7 +257,7 @@ def matches_as_the_reference(tokenizer: Any, responses: list[str]) -> int:
     return found
 
 
-@pytest.mark.parametrize("name", REAL_TOKENIZERS)
+@pytest.mark.parametrize("name", [*REAL_TOKENIZERS, "llama2"])  # which writes a space before every text
 def test_real_tokenizer_and_responses(name: str, math_responses: list[str]) -> None:
     assert matches_as_the_reference(real_tokenizer(name), math_responses) > 5000
 

@@ -349,15 +349,17 @@ def test_traces_keep_what_the_actor_receives(tmp_path: Path) -> None:
     step = StepShaper(config, GRAMS, GramMatcher(GRAMS, TABLE), tmp_path, token_texts=texts)
     facts = {
         "entropies": torch.full(tokens.shape, 0.5),
+        "log_probs": torch.full(tokens.shape, 0.5).log(),
+        "rollout_log_probs": torch.full(tokens.shape, 0.25).log(),
         "scores": torch.tensor([1.0, 0.0, 0.0]),
         "groups": ["a", "a", "b"],
     }
     step.shape(torch.ones(tokens.shape), tokens, mask, **facts)
-    assert step.traces is not None
-    step.traces.write(7)
-    step.traces.write(8)  # nothing since: no file
+    step.write(7)
+    step.write(8)  # nothing since: no file
     assert [path.name for path in (tmp_path / "hicra_traces").iterdir()] == ["7.jsonl"]
     rows = [json.loads(line) for line in (tmp_path / "hicra_traces" / "7.jsonl").read_text().splitlines()]
+    known = {"log_prob": [-0.6931] * 3, "probability_difference": [0.25] * 3, "base_advantage": [1.0] * 3}
     assert rows == [
         {
             "group": "a",
@@ -365,6 +367,7 @@ def test_traces_keep_what_the_actor_receives(tmp_path: Path) -> None:
             "tokens": ["so", "x", "y"],
             "function": ["deduction", None, None],
             "entropy_nats": [0.5] * 3,
+            **known,
             "advantage": [1.2, 1.0, 1.0],
         },
         {
@@ -373,6 +376,7 @@ def test_traces_keep_what_the_actor_receives(tmp_path: Path) -> None:
             "tokens": ["but", "wait", "x"],
             "function": ["backtracing", "backtracing", None],
             "entropy_nats": [0.5] * 3,
+            **known,
             "advantage": [1.2, 1.2, 1.0],
         },
     ]
