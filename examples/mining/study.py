@@ -19,7 +19,7 @@ from hicra_verl.grams import GramSet, load_grams
 from hicra_verl.grams.operations import difference
 from hicra_verl.grams.statistics import agreement
 from hicra_verl.mining.corpus import Corpus, open_corpus
-from hicra_verl.mining.mine import Options, as_gram_set, mine
+from hicra_verl.mining.mine import Options, as_gram_set, mine, of_profile
 from hicra_verl.mining.ngrams import Words
 from hicra_verl.tables import Table
 from hicra_verl.version import __version__
@@ -82,7 +82,7 @@ def main() -> None:
     words: Any = parser.parse_args()
     corpus, work = open_corpus([words.corpus]), words.corpus / "study"
     work.mkdir(exist_ok=True)
-    options = Options(Words(3, 5), 0.005, 1.5, 0.3, words.embedder, "agglomerative", 3, 0.2, 0)
+    options = of_profile("ours", embedder=words.embedder)
     texts = list(corpus.texts())
 
     def mined(from_corpus: Corpus, how: Options) -> GramSet:

@@ -33,24 +33,38 @@ AllowOption = Annotated[
     list[str] | None,
     Option("--allow", help="numbers, variables or latex: what n-grams may hold; otherwise it ends them. Repeat it."),
 ]
+ProfileOption = Annotated[
+    str,
+    Option(
+        help="ours: with three filters that the paper does not have; paper: without. Any option given besides counts."
+    ),
+]
 MinDfOption = Annotated[
-    float, Option(min=0, help="Solutions that must hold an n-gram: a fraction if below 1, else a number. Ours.")
+    float | None,
+    Option(
+        min=0, help="Solutions that must hold an n-gram: a fraction if below 1, else a number. Ours 0.005, paper 1."
+    ),
 ]
 MaxUsesOption = Annotated[
-    float, Option(min=1, help="Most uses on average in a solution that holds it: 'sparingly'. Ours.")
+    float | None,
+    Option(min=0, help="Most uses on average in a solution that holds it; 0 for no limit. Ours 1.5, paper 0."),
 ]
 OpeningsOption = Annotated[
-    float,
-    Option(
-        min=0, max=1, help="Least fraction of its uses that open a line or clause; 0: the paper's text alone. Ours."
-    ),
+    float | None,
+    Option(min=0, max=1, help="Least fraction of its uses that open a line or clause. Ours 0.3, paper 0."),
 ]
 EmbedderOption = Annotated[
     str,
     Option(help="A sentence-transformers folder or name; lexical: character n-grams, no model. The paper names none."),
 ]
-ClustererOption = Annotated[str, Option(help="agglomerative, kmeans or hdbscan. The paper names none.")]
-ClusterSizeOption = Annotated[float, Option(min=1, help="n-grams a cluster has on average. Ours.")]
+ClustererOption = Annotated[
+    str | None,
+    Option(help="agglomerative, kmeans or hdbscan. The paper names none. Profile ours: agglomerative, paper: kmeans."),
+]
+ClusterSizeOption = Annotated[
+    float | None,
+    Option(min=1, help="n-grams a cluster has on average. The paper gives none. Profile ours: 3, paper: 30."),
+]
 KeepOption = Annotated[
     float, Option(min=0, max=1, help="Fraction of clusters kept, by document frequency. The paper's.")
 ]
@@ -69,14 +83,15 @@ def mine(
     output: OutputOption,
     field: FieldOption = None,
     success: SuccessOption = None,
+    profile: ProfileOption = "ours",
     n: NOption = "3-5",
     allow: AllowOption = None,
-    min_df: MinDfOption = 0.005,
-    max_uses: MaxUsesOption = 1.5,
-    openings: OpeningsOption = 0.3,
+    min_df: MinDfOption = None,
+    max_uses: MaxUsesOption = None,
+    openings: OpeningsOption = None,
     embedder: EmbedderOption = "all-MiniLM-L6-v2",
-    clusterer: ClustererOption = "agglomerative",
-    cluster_size: ClusterSizeOption = 3,
+    clusterer: ClustererOption = None,
+    cluster_size: ClusterSizeOption = None,
     keep: KeepOption = 0.2,
     seed: SeedOption = 0,
     name: NameOption = None,
@@ -84,7 +99,10 @@ def mine(
     processes: ProcessesOption = None,
     ray: RayOption = False,
 ) -> None:
-    """Mine strategic grams from successful solutions, as the paper's third version describes.
+    """Mine strategic grams from successful solutions: the construction of the paper's third version, and filters.
+
+    The default, the profile `ours`, has three filters that the paper does not describe. `--profile paper` has none of
+    them: it embeds and clusters all n-grams, and the set is many times as large (examples/mining shows both).
 
     Writes the gram set, and beside it a page to browse (OUTPUT.html). Run the same command again after any
     interruption; with another clusterer or fraction it starts from what is counted and embedded already.
@@ -94,8 +112,18 @@ def mine(
     from hicra_verl.mining import page as pages
     from hicra_verl.mining.corpus import open_corpus, solution_files
 
-    words = mining.parse_words(n, allow or [])
-    options = mining.Options(words, min_df, max_uses, openings, embedder, clusterer, cluster_size, keep, seed)  # type: ignore[arg-type]
+    options = mining.of_profile(
+        profile,
+        words=mining.parse_words(n, allow or []),
+        min_df=min_df,
+        max_uses=max_uses,
+        openings=openings,
+        embedder=embedder,
+        clusterer=clusterer,
+        cluster_size=cluster_size,
+        keep=keep,
+        seed=seed,
+    )
     page = pages.page_beside(output)
     check_outputs(output, page, inputs=solution_files(corpus))
     opened = open_corpus(corpus, field, success)
@@ -111,6 +139,7 @@ def mine(
     grams = pages.save(mined, opened, options, name or output.stem, output)
     _show(mined, grams.name)
     print(
+        f"profile {profile}; filters that the paper does not have: {options.filters or 'none'}\n"
         f"{mined.solutions:,} solutions ({mined.megabytes:.1f} MB) · {mined.ngrams:,} n-grams · "
         f"{mined.frequent:,} frequent · {mined.candidates:,} candidates · {len(mined.clusters):,} "
         f"clusters, {len(mined.kept):,} kept\n"

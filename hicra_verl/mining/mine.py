@@ -5,6 +5,8 @@
 3. Count in how many solutions each cluster stands (Cluster Document Frequency).
 4. Keep the clusters of the top 20%; the set is the union of their n-grams.
 
+The profile ``paper`` does this and no more. ``ours``, the default, has filters that the paper does not describe.
+
 Each step keeps what it has done in a work folder, so a killed job goes on, and another clusterer or share starts from
 what is there. The same corpus, options and seed give the same file, byte for byte.
 """
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -30,6 +32,10 @@ from hicra_verl.records import whole_number
 
 Progress = Callable[[str, int, int], None]
 
+METHOD = "arXiv 2509.03646v3: n-grams, sentence embeddings, clusters, Cluster Document Frequency"
+_NO_FILTER: dict[str, Any] = {"min_df": 1, "max_uses": 0, "openings": 0}
+"""Values of the options that drop n-grams, with which they drop none: what the paper has."""
+
 
 class MiningError(HicraError):
     """An option that mining cannot do."""
@@ -42,14 +48,16 @@ class Options:
     Attributes:
         words: what an n-gram is; the paper's n is 3 to 5.
         min_df: solutions that must hold an n-gram: a fraction of them if below 1, else their number.
-        max_uses: the most uses an n-gram may have on average in a solution that holds it: the paper's "sparingly".
-        openings: the least fraction of an n-gram's uses that begin a line or clause; 0 for the paper's words alone. A
-            phrase that steers opens a clause ("let's consider the"); a piece of one ("of the given") does not.
+        max_uses: the most uses an n-gram may have on average in a solution that holds it; 0 for no limit. The paper
+            says "sparingly", but has no step for it.
+        openings: the least fraction of an n-gram's uses that begin a line or clause. A phrase that steers opens a
+            clause ("let's consider the"); a piece of one ("of the given") does not.
         embedder: see ``clustering.embed``.
         clusterer: see ``clustering.cluster``.
         cluster_size: n-grams a cluster has on average.
         keep: the fraction of clusters kept, by Cluster Document Frequency; the paper's is 0.2.
         seed: of everything random.
+        profile: the one of ``PROFILES`` that this began as.
     """
 
     words: Words
@@ -61,11 +69,12 @@ class Options:
     cluster_size: float
     keep: float
     seed: int
+    profile: str = "ours"
 
     def __post_init__(self) -> None:
         ranges = {
             "min_df": (0, 1e12),
-            "max_uses": (1, 1e12),
+            "max_uses": (0, 1e12),
             "openings": (0, 1),
             "cluster_size": (1, 1e12),
             "keep": (0, 1),
@@ -79,6 +88,41 @@ class Options:
                 )
         if self.clusterer not in get_args(Clusterer):
             raise MiningError(f"--clusterer {self.clusterer}: expected one of {', '.join(get_args(Clusterer))}")
+
+    @property
+    def filters(self) -> str:
+        """What here drops n-grams that the paper would keep, such as ``min_df 0.005, openings 0.3``."""
+        values = {name: getattr(self, name) for name in _NO_FILTER}
+        return ", ".join(f"{name} {value:g}" for name, value in values.items() if value != _NO_FILTER[name])
+
+    @property
+    def changed(self) -> list[str]:
+        """The options that are not the profile's. It says nothing of the embedder and the seed."""
+        own, free = PROFILES[self.profile], ("embedder", "seed")
+        return sorted(
+            each.name
+            for each in fields(self)
+            if each.name not in free and getattr(self, each.name) != getattr(own, each.name)
+        )
+
+
+_OURS = Options(Words(), 0.005, 1.5, 0.3, "all-MiniLM-L6-v2", "agglomerative", 3, 0.2, 0)
+PROFILES = {
+    "ours": _OURS,
+    # Clusterer and size are ours in both, for the paper names neither: of all n-grams there are too many for the other.
+    "paper": replace(_OURS, **_NO_FILTER, clusterer="kmeans", cluster_size=30, profile="paper"),
+}
+
+
+def of_profile(profile: str, **given: Any) -> Options:
+    """The options of a profile, with what is given, but None, instead of its own.
+
+    Raises:
+        MiningError: if there is no such profile, or an option cannot be.
+    """
+    if profile not in PROFILES:
+        raise MiningError(f"--profile {profile}: expected one of {', '.join(PROFILES)}")
+    return replace(PROFILES[profile], **{name: value for name, value in given.items() if value is not None})
 
 
 def parse_words(n: str, allow: Sequence[str]) -> Words:
@@ -195,7 +239,9 @@ def _frequent(df: Ints, solutions: int, options: Options, success: str) -> tuple
 
 def _candidates(texts: list[str], df: Ints, uses: Ints, openings: Ints, options: Options) -> list[int]:
     """Which of the frequent n-grams are used sparingly and open a clause: their places, in the order of their texts."""
-    good = (uses <= options.max_uses * df) & (openings >= options.openings * uses)
+    good = openings >= options.openings * uses
+    if options.max_uses:
+        good &= uses <= options.max_uses * df
     # By text, so that nothing after this depends on the order of the keys.
     order = [place for place in sorted(range(len(texts)), key=texts.__getitem__) if good[place]]
     if len(order) < 2:
@@ -229,10 +275,11 @@ def as_gram_set(mined: Mined, corpus: Corpus, options: Options, name: str, versi
         for number, found in enumerate(mined.kept, 1)
         for text, df in found.members
     )
-    settings = {**asdict(options), **mined.embedding, "field": corpus.field, "success": corpus.success}
+    own = {"changed": options.changed, **mined.embedding}
+    settings = {**asdict(options), **own, "field": corpus.field, "success": corpus.success}
     provenance = {
         "made_by": f"hicra mine, hicra_verl {version}",
-        "method": "arXiv 2509.03646v3: n-grams, sentence embeddings, clusters, Cluster Document Frequency",
+        "method": f"{METHOD}; filters of ours: {options.filters or 'none'}",
         "options": settings,
         "corpus": mined.files,
         "found": {
@@ -244,5 +291,6 @@ def as_gram_set(mined: Mined, corpus: Corpus, options: Options, name: str, versi
             "kept_clusters": len(mined.kept),
         },
     }
-    description = f"{len(grams)} n-grams mined from {mined.solutions} successful solutions; judged by nobody yet"
+    how = f"{mined.solutions} successful solutions, profile {options.profile}"
+    description = f"{len(grams)} n-grams mined from {how}; judged by nobody yet"
     return GramSet(name, grams, description, tuple(provenance.items()))

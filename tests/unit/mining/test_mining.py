@@ -90,6 +90,7 @@ _DEFAULTS: dict[str, Any] = {
     "cluster_size": 3,
     "keep": 0.4,
     "seed": 0,
+    "profile": "ours",
 }
 
 
@@ -172,6 +173,33 @@ def test_the_same_file_however_it_is_made(tmp_path: Path, monkeypatch: pytest.Mo
     assert "let's try a different approach" in page
     assert "@@" not in page
     assert "http" not in re.sub(r"<pre>.*?</pre>", "", page, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("profile", ["paper", "ours", None])
+def test_a_profile_says_whose_filters_it_has(profile: str | None, tmp_path: Path) -> None:
+    """The paper names no least frequency, no sparing use and no opening of a clause: its profile drops no n-gram."""
+    write(tmp_path / "c.jsonl", solutions(60))
+    words = ["mine", str(tmp_path / "c.jsonl"), "-o", str(tmp_path / "m.json"), "--embedder", "lexical"]
+    done = CliRunner().invoke(app, words + (["--profile", profile] if profile else []))
+    assert done.exit_code == 0, done.output
+    grams, said = load_grams(tmp_path / "m.json"), " ".join(done.output.split())
+    made = dict(grams.provenance)
+    found, how = made["found"], made["options"]
+    assert (how["profile"], how["changed"]) == (profile or "ours", [])
+    assert f"profile {profile or 'ours'}" in grams.description
+    assert (found["ngrams"] == found["frequent"] == found["candidates"]) == (profile == "paper")
+    filters = "none" if profile == "paper" else "min_df 0.005, max_uses 1.5, openings 0.3"
+    assert f"filters that the paper does not have: {filters}" in said
+    assert made["method"].endswith(f"; filters of ours: {filters}")
+
+
+def test_what_was_changed_in_a_profile_is_kept_with_the_set(tmp_path: Path) -> None:
+    write(tmp_path / "c.jsonl", solutions(60))
+    done = CliRunner().invoke(app, words_for(tmp_path, "m.json", "--profile", "paper"))
+    assert done.exit_code == 0, done.output
+    made = dict(load_grams(tmp_path / "m.json").provenance)
+    assert made["options"]["changed"] == ["cluster_size", "keep", "min_df"]
+    assert "profile paper; filters that the paper does not have: min_df 5" in " ".join(done.output.split())
 
 
 def test_ray_data_gives_the_identical_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,6 +290,7 @@ def test_the_shipped_set_comes_out_again(tmp_path: Path) -> None:
     [
         (("--n", "5-3"), "--n 5-3: expected two numbers of words"),
         (("--keep", "2"), "equal to 1"),
+        (("--profile", "theirs"), "--profile theirs: expected one of ours, paper"),
         (("--clusterer", "x"), "expected one of kmeans, agglomerative, hdbscan"),
         (("--allow", "x"), "expected one of numbers, variables, latex"),
         (("--embedder", "/no/such/model"), "cannot be loaded"),
