@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -127,14 +129,7 @@ def mine(
     page = pages.page_beside(output)
     check_outputs(output, page, inputs=solution_files(corpus))
     opened = open_corpus(corpus, field, success)
-    with bar() as progress:
-        tasks: dict[str, Any] = {}
-
-        def note(step: str, done: int, of: int) -> None:
-            if step not in tasks:
-                tasks[step] = progress.add_task(step, total=of)
-            progress.update(tasks[step], completed=done, total=of)
-
+    with _steps() as note:
         mined = mining.mine(opened, options, work or Path(f"{output}.work"), processes, ray, note)
     grams = pages.save(mined, opened, options, name or output.stem, output)
     _show(mined, grams.name)
@@ -146,6 +141,20 @@ def mine(
         f"{output}: {len(grams):,} grams, sha256 {grams.sha256[:12]}; browse them in {page}\n"
         "Mining finds what is frequent; judge it with `hicra annotate` or `hicra review` before you train with it."
     )
+
+
+@contextmanager
+def _steps() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar for each step, as it is told of one."""
+    with bar() as progress:
+        tasks: dict[str, Any] = {}
+
+        def note(step: str, done: int, of: int) -> None:
+            if step not in tasks:
+                tasks[step] = progress.add_task(step, total=of)
+            progress.update(tasks[step], completed=done, total=of)
+
+        yield note
 
 
 def _show(mined: Mined, name: str) -> None:
