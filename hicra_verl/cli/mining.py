@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -114,22 +112,20 @@ def mine(
     from hicra_verl.mining import page as pages
     from hicra_verl.mining.corpus import open_corpus, solution_files
 
-    options = mining.of_profile(
-        profile,
-        words=mining.parse_words(n, allow or []),
-        min_df=min_df,
-        max_uses=max_uses,
-        openings=openings,
-        embedder=embedder,
-        clusterer=clusterer,
-        cluster_size=cluster_size,
-        keep=keep,
-        seed=seed,
-    )
+    filters = {"min_df": min_df, "max_uses": max_uses, "openings": openings}
+    clusters = {"embedder": embedder, "clusterer": clusterer, "cluster_size": cluster_size, "keep": keep, "seed": seed}
+    options = mining.of_profile(profile, words=mining.parse_words(n, allow or []), **filters, **clusters)
     page = pages.page_beside(output)
     check_outputs(output, page, inputs=solution_files(corpus))
     opened = open_corpus(corpus, field, success)
-    with _steps() as note:
+    with bar() as progress:
+        tasks: dict[str, Any] = {}
+
+        def note(step: str, done: int, of: int) -> None:
+            if step not in tasks:
+                tasks[step] = progress.add_task(step, total=of)
+            progress.update(tasks[step], completed=done, total=of)
+
         mined = mining.mine(opened, options, work or Path(f"{output}.work"), processes, ray, note)
     grams = pages.save(mined, opened, options, name or output.stem, output)
     _show(mined, grams.name)
@@ -141,20 +137,6 @@ def mine(
         f"{output}: {len(grams):,} grams, sha256 {grams.sha256[:12]}; browse them in {page}\n"
         "Mining finds what is frequent; judge it with `hicra annotate` or `hicra review` before you train with it."
     )
-
-
-@contextmanager
-def _steps() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar for each step, as it is told of one."""
-    with bar() as progress:
-        tasks: dict[str, Any] = {}
-
-        def note(step: str, done: int, of: int) -> None:
-            if step not in tasks:
-                tasks[step] = progress.add_task(step, total=of)
-            progress.update(tasks[step], completed=done, total=of)
-
-        yield note
 
 
 def _show(mined: Mined, name: str) -> None:
