@@ -21,6 +21,7 @@ import servers
 import tiny_model
 from conftest import ROOT
 from fake_hub import FakeHub, write_awkward_hub
+from made_up_reports import read_json, read_report
 
 from hicra_verl.data.sources import SOURCES
 from hicra_verl.metrics.table import all_metrics
@@ -128,11 +129,13 @@ def test_the_readmes_full_scale_lines(hub: FakeHub, checkout: Path) -> None:
         checkout,
         hub,
     )
-    assert "is blank" not in drawn
+    # A step of four prompts holds too few words after grams for the size-matched measure; every other panel has its curve.
+    blank = set(re.findall(r"the panel '([^']*)' is blank", " ".join(drawn.split())))
+    assert blank <= {"words after a gram, change (nats)"}
     with (checkout / "figures" / "comparison.csv").open() as stream:
         compared = {(row["method"], row["metric"]) for row in csv.DictReader(stream)}
     assert len(compared) == 2 * 6
-    page = (checkout / "report.html").read_text(encoding="utf-8")
+    page = read_json(read_report(checkout / "report.html"), "manifest")
     charts = {metric.chart for metric in all_metrics() if metric.chart}
     assert len(charts) >= 8
-    assert [title for title in charts if f'"title": "{title}"' not in page] == []
+    assert charts - {chart["title"] for chart in page["charts"]} == set()
